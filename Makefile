@@ -1,0 +1,44 @@
+# `make run` sets everything up and serves a demo catalogue; `make test` sets up and runs all tests.
+PYTHON ?= python3
+BIN := .venv/bin
+DATA ?= data
+DEMO ?= demo
+SOURCES := $(wildcard wasm/kernel/*) setup.py pyproject.toml scripts/build_kernel.py
+
+.PHONY: run test check format setup lab lock
+
+run: .venv/installed
+	$(BIN)/python scripts/run_demo.py --data-dir "$(DATA)" --demo-dir "$(DEMO)"
+
+test: .venv/installed
+	$(BIN)/python -m pytest -q $(TESTS)
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+format: .venv/installed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: .venv/installed
+
+lab: .venv/installed
+	$(BIN)/python -m pip install -q --require-hashes -r requirements/lab.txt
+
+.venv/dependencies: requirements/dev.txt
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+.venv/installed: .venv/dependencies $(SOURCES)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+# Pins with hashes and without addresses; needs uv.
+lock:
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --extra dev -o requirements/dev.txt pyproject.toml
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --extra dev --extra lab -c requirements/dev.txt -o requirements/lab.txt pyproject.toml

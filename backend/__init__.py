@@ -1,0 +1,1 @@
+"""The origin: decodes clips, searches the catalogue's index, verifies and answers."""

@@ -1,0 +1,126 @@
+"""The catalogue in memory, for tests: the same ports with the same contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from sonica_fingerprint import Fingerprint
+
+from backend.catalogue.filters import FILTERS, checked
+from backend.catalogue.settlement import Settlement, check_storable, settle, storable
+from backend.models import Change, IngestFailure, NewSong, Song, Stored
+
+
+class InMemoryCatalogue:
+    """Implements SongCatalogue, SongStore, ChangeLog and IngestFailures."""
+
+    def __init__(self) -> None:
+        self._songs: dict[int, Song] = {}
+        self._fingerprints: dict[int, Fingerprint] = {}
+        self._revisions: dict[int, int] = {}  # by song_id, of its last change, ascending
+        self._failures: dict[str, IngestFailure] = {}
+        self._last_id = 0
+        self._last_revision = 0
+        self._name = str(uuid4())
+
+    async def songs(self, song_ids: Sequence[int]) -> dict[int, Song]:
+        """Return the songs of these ids that exist, by id."""
+        return {song_id: self._songs[song_id] for song_id in song_ids if song_id in self._songs}
+
+    async def page(self, *, after_id: int, limit: int, filters: dict[str, str]) -> list[Song]:
+        """Return up to `limit` songs with id > after_id; raises InvalidRequest for an unknown filter."""
+        wanted = {name: value for name, value in zip(FILTERS, checked(filters), strict=True) if value is not None}
+        found = [
+            song
+            for song_id, song in sorted(self._songs.items())
+            if song_id > after_id and all(getattr(song.details, name) == wanted[name] for name in wanted)
+        ]
+        return found[:limit]
+
+    async def delete(self, song_id: int) -> bool:
+        """Delete a song and its fingerprint; say whether it was there."""
+        if self._songs.pop(song_id, None) is None:
+            return False
+        del self._fingerprints[song_id]
+        self._log(song_id)
+        return True
+
+    async def put(self, new_song: NewSong, *, replaces: int | None = None) -> Stored | None:
+        """Add the song, update the one that it replaces, or name the duplicate (settlement.py)."""
+        check_storable(new_song.details)
+        sharing = [song for song in self._songs.values() if _shares(song, new_song)]
+        settlement = settle(new_song, sharing, replaces=replaces)
+        if settlement is None:
+            return None
+        for superseded in settlement.superseded:
+            await self.delete(superseded)
+        return self._carry_out(settlement, new_song)
+
+    async def content_known(self, content_sha256s: Sequence[str]) -> dict[str, str]:
+        """Return external_id by content_sha256 for those that the catalogue holds."""
+        held = {song.content_sha256: song.details.external_id for song in self._songs.values()}
+        return {sha256: held[sha256] for sha256 in content_sha256s if sha256 in held}
+
+    async def name(self) -> str:
+        """Return what tells this catalogue from every other."""
+        return self._name
+
+    async def revision(self) -> int:
+        """Return the newest revision, 0 for an empty log."""
+        return self._last_revision
+
+    async def changes(self, *, after_revision: int) -> AsyncIterator[Change]:
+        """Yield one change per song touched since, ascending by revision."""
+        for song_id, revision in list(self._revisions.items()):
+            if revision > after_revision:
+                yield Change(revision, song_id, self._fingerprints.get(song_id))
+
+    async def record_failure(self, failure: IngestFailure) -> None:
+        """Remember the failure in place of an earlier one of the same uri."""
+        kept = replace(failure, uri=storable(failure.uri), detail=storable(failure.detail))
+        self._failures[kept.uri] = kept
+
+    async def clear_failure(self, uri: str) -> None:
+        """Forget the failure of this file, if there is one."""
+        self._failures.pop(storable(uri), None)
+
+    async def failures(self) -> list[IngestFailure]:
+        """Return all failures, ascending by uri."""
+        return [self._failures[uri] for uri in sorted(self._failures)]
+
+    def _carry_out(self, settlement: Settlement, new_song: NewSong) -> Stored:
+        song_id = settlement.song_id
+        if song_id is None:
+            self._last_id += 1
+            song_id = self._last_id
+        if settlement.outcome != "duplicate":
+            created_at = self._songs[song_id].created_at if song_id in self._songs else datetime.now(UTC)
+            self._songs[song_id] = Song(
+                id=song_id,
+                details=settlement.details,
+                duration_ms=new_song.fingerprint.duration_ms,
+                content_sha256=new_song.content_sha256,
+                sound_sha256=new_song.fingerprint.key,
+                fingerprint_version=new_song.fingerprint.version,
+                created_at=created_at,
+            )
+        if settlement.sounds_new:
+            self._fingerprints[song_id] = new_song.fingerprint
+            self._log(song_id)
+        return Stored(song_id, settlement.outcome)
+
+    def _log(self, song_id: int) -> None:
+        self._last_revision += 1
+        self._revisions.pop(song_id, None)
+        self._revisions[song_id] = self._last_revision
+
+
+def _shares(song: Song, new_song: NewSong) -> bool:
+    return (
+        song.details.external_id == new_song.details.external_id
+        or song.content_sha256 == new_song.content_sha256
+        or song.sound_sha256 == new_song.fingerprint.key
+    )

@@ -1,0 +1,181 @@
+"""The catalogue in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import astuple, fields
+
+from sonica_fingerprint import FINGERPRINT_VERSION, Fingerprint, decode, encode
+
+from backend.catalogue.database import Connection, Database, Record
+from backend.catalogue.filters import checked
+from backend.catalogue.queries import QUERIES
+from backend.catalogue.settlement import Settlement, check_storable, settle, storable
+from backend.errors import IndexVersionMismatch
+from backend.models import Change, IngestFailure, NewSong, Song, SongDetails, Stored
+
+_CHANGES_BATCH = 32  # about 2 MB of songs, 90 MB of three-hour mixes
+_DETAILS = tuple(field.name for field in fields(SongDetails))
+
+
+class PostgresCatalogue:
+    """Implements SongCatalogue, SongStore, ChangeLog and IngestFailures.
+
+    Every method raises CatalogueUnavailable when the database does not answer in time, SchemaVersionMismatch
+    when it lacks a migration.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def connect(cls, url: str, *, pool_max: int, timeout_seconds: float) -> PostgresCatalogue:
+        """Open the connections; the database has been migrated before (migrations.py)."""
+        return cls(await Database.connect(url, pool_max=pool_max, timeout_seconds=timeout_seconds))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._database.close()
+
+    async def songs(self, song_ids: Sequence[int]) -> dict[int, Song]:
+        """Return the songs of these ids that exist, by id."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(QUERIES["songs"], song_ids)
+        return {row["id"]: _song(row) for row in rows}
+
+    async def page(self, *, after_id: int, limit: int, filters: dict[str, str]) -> list[Song]:
+        """Return up to `limit` songs with id > after_id; raises InvalidRequest for an unknown filter."""
+        values = checked(filters)
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(QUERIES["page"], after_id, limit, *values)
+        return [_song(row) for row in rows]
+
+    async def delete(self, song_id: int) -> bool:
+        """Delete a song and its fingerprint; say whether it was there."""
+        async with self._turn() as connection:
+            return await _delete(connection, song_id)
+
+    async def put(self, new_song: NewSong, *, replaces: int | None = None) -> Stored | None:
+        """Add the song, update the one that it replaces, or name the duplicate (settlement.py).
+
+        Raises InvalidRequest for text that cannot be stored.
+        """
+        check_storable(new_song.details)
+        async with self._turn() as connection:
+            key = (new_song.details.external_id, *_hashes(new_song))
+            rows = await connection.fetch(QUERIES["songs_sharing"], *key)
+            settlement = settle(new_song, [_song(row) for row in rows], replaces=replaces)
+            return await _carry_out(connection, settlement, new_song) if settlement else None
+
+    async def content_known(self, content_sha256s: Sequence[str]) -> dict[str, str]:
+        """Return external_id by content_sha256 for those that the catalogue holds."""
+        wanted = [bytes.fromhex(content_sha256) for content_sha256 in content_sha256s]
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(QUERIES["content_known"], wanted)
+        return {row["content_sha256"].hex(): row["external_id"] for row in rows}
+
+    async def name(self) -> str:
+        """Return what tells this catalogue from every other."""
+        async with self._database.connection() as connection:
+            return str(await connection.fetchval(QUERIES["catalogue_name"]))
+
+    async def revision(self) -> int:
+        """Return the newest revision, 0 for an empty log."""
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval(QUERIES["revision"]))
+
+    async def changes(self, *, after_revision: int) -> AsyncIterator[Change]:
+        """Yield one change per song touched since, ascending by revision, a batch at a time in memory.
+
+        No transaction spans the batches: a song that changes meanwhile moves to the end of the log.
+        Raises IndexVersionMismatch for a stored fingerprint of another version.
+        """
+        while True:
+            async with self._database.connection() as connection:
+                rows = await connection.fetch(QUERIES["changes"], after_revision, _CHANGES_BATCH)
+            for row in rows:
+                yield Change(row["revision"], row["song_id"], _fingerprint(row))
+            if len(rows) < _CHANGES_BATCH:
+                return
+            after_revision = rows[-1]["revision"]
+
+    async def record_failure(self, failure: IngestFailure) -> None:
+        """Remember the failure in place of an earlier one of the same uri."""
+        uri, code, detail, *file = astuple(failure)
+        async with self._database.connection() as connection:
+            await connection.execute(QUERIES["record_failure"], storable(uri), code, storable(detail), *file)
+
+    async def clear_failure(self, uri: str) -> None:
+        """Forget the failure of this file, if there is one."""
+        async with self._database.connection() as connection:
+            await connection.execute(QUERIES["clear_failure"], storable(uri))
+
+    async def failures(self) -> list[IngestFailure]:
+        """Return all failures, ascending by uri."""
+        async with self._database.connection() as connection:
+            return [IngestFailure(*row) for row in await connection.fetch(QUERIES["failures"])]
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[Connection]:
+        async with self._database.transaction() as connection:
+            await connection.execute(QUERIES["take_turn"])
+            yield connection
+
+
+async def _carry_out(connection: Connection, settlement: Settlement, new_song: NewSong) -> Stored:
+    for superseded in settlement.superseded:
+        await _delete(connection, superseded)
+    columns = _columns(settlement.details, new_song)
+    if settlement.song_id is None:
+        song_id = int(await connection.fetchval(QUERIES["add_song"], *columns))
+    else:
+        song_id = settlement.song_id
+    if settlement.outcome == "updated":
+        await connection.execute(QUERIES["update_song"], *columns, song_id)
+    if settlement.sounds_new:
+        body = encode(new_song.fingerprint)
+        await connection.execute(QUERIES["put_fingerprint"], song_id, new_song.fingerprint.version, body)
+        await connection.execute(QUERIES["log_change"], song_id)
+    return Stored(song_id, settlement.outcome)
+
+
+async def _delete(connection: Connection, song_id: int) -> bool:
+    if await connection.fetchval(QUERIES["delete_song"], song_id) is None:
+        return False
+    await connection.execute(QUERIES["log_change"], song_id)
+    return True
+
+
+def _columns(details: SongDetails, new_song: NewSong) -> tuple[object, ...]:
+    external_id, *others = astuple(details)
+    fingerprint = new_song.fingerprint
+    return (external_id, *_hashes(new_song), fingerprint.version, fingerprint.duration_ms, *others)
+
+
+def _hashes(new_song: NewSong) -> tuple[bytes, bytes]:
+    return bytes.fromhex(new_song.content_sha256), bytes.fromhex(new_song.fingerprint.key)
+
+
+def _song(row: Record) -> Song:
+    return Song(
+        id=row["id"],
+        details=SongDetails(*(row[name] for name in _DETAILS)),
+        duration_ms=row["duration_ms"],
+        content_sha256=row["content_sha256"].hex(),
+        sound_sha256=row["sound_sha256"].hex(),
+        fingerprint_version=row["fingerprint_version"],
+        created_at=row["created_at"],
+    )
+
+
+def _fingerprint(row: Record) -> Fingerprint | None:
+    if row["body"] is None:
+        return None
+    if row["fingerprint_version"] != FINGERPRINT_VERSION:
+        raise IndexVersionMismatch(
+            f"song {row['song_id']} has a fingerprint of version {row['fingerprint_version']}, this program "
+            f"reads {FINGERPRINT_VERSION}: run `sonica ingest --reingest PATH` over the songs' folder, "
+            "`sonica songs delete ID` for songs whose file is gone"
+        )
+    return decode(row["body"])

@@ -1,0 +1,1 @@
+"""The `sonica` command: thin over the use cases."""

@@ -1,0 +1,43 @@
+"""The `sonica` command; its parts import what is heavy only when they run, so that --help answers at once."""
+
+from __future__ import annotations
+
+import signal
+
+import typer
+
+from backend.cli.fingerprint import fingerprint
+from backend.cli.index import index_commands
+from backend.cli.ingest import ingest
+from backend.cli.migrate import migrate
+from backend.cli.recognize import recognize
+from backend.cli.serve import serve
+from backend.cli.songs import song_commands
+
+EPILOG = (
+    "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 no match, 4 some items failed, 5 not authorised, "
+    "6 service unavailable, 130 interrupted."
+)
+
+app = typer.Typer(
+    help="Sonica names the song in a few seconds of noisy audio, from a catalogue of your own.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,  # they may hold a database's password
+)
+app.command()(serve)
+app.command()(ingest)
+app.command()(recognize)
+app.command()(fingerprint)
+app.add_typer(song_commands, name="songs")
+app.add_typer(index_commands, name="index")
+app.command()(migrate)
+
+
+def main() -> None:
+    """Run the command line."""
+    # `docker stop` means the same as Ctrl-C, which asyncio turns into a cancellation: an exception that is raised
+    # wherever the main thread happens to be can leave a lock held for ever.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    app()

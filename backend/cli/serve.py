@@ -1,0 +1,95 @@
+"""`sonica serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import signal
+import socket
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from backend.cli.options import DataDir, Json, settings_from
+from backend.cli.output import print_json, reporting, stdout
+from backend.errors import AddressUnavailable
+
+if TYPE_CHECKING:
+    from backend.settings import Settings
+
+CONNECTIONS_WAITING_MAX = 2048  # bursts wait in the system's queue instead of being refused
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; in place of SONICA_HOST.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 takes a free one and prints it; in place of SONICA_PORT.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Serve recognition over HTTP."""
+    with reporting(as_json=as_json):
+        settings = settings_from(data_dir, host=host, port=port)
+        listener = _listener(settings)
+        # In place of asyncio's own handler, which would cancel what closes after uvicorn's end.
+        signal.signal(signal.SIGINT, _interrupt)
+        asyncio.run(_serve(settings, listener, as_json=as_json))
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _listener(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # Named TCP outright: asyncio switches Nagle's delay off (45 ms a request) for sockets that say so only.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(CONNECTIONS_WAITING_MAX)
+        return listener
+    except OSError as error:
+        listener.close()
+        raise AddressUnavailable(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; --port takes another"
+        ) from error
+
+
+async def _serve(settings: Settings, listener: socket.socket, *, as_json: bool) -> None:
+    import uvicorn
+
+    from backend.app import create_app
+    from backend.composition import open_origin
+
+    class Server(uvicorn.Server):
+        """Says where it listens once it does: whoever waits for the line can send a request."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                _announce(listener, as_json=as_json)
+
+    # Opened here, for uvicorn would only log why it cannot be.
+    async with open_origin(settings) as origin:
+        app = create_app(settings, open_origin=lambda _: nullcontext(origin))
+        # Logs are the application's own (backend/observability.py).
+        grace_seconds = math.ceil(settings.request_seconds_max)  # else one client that stalls keeps the server up
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_seconds)
+        server = Server(config)
+        with suppress(KeyboardInterrupt):  # the way to end a server; uvicorn raises it again after it has closed
+            await server.serve(sockets=[listener])
+
+
+def _announce(listener: socket.socket, *, as_json: bool) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    if as_json:
+        print_json({"url": url})
+        return
+    console = stdout()
+    console.print(f"Sonica listens on {url} (docs: {url}/docs)")
+    console.print(f"Try: curl --data-binary @clip.wav {url}/recognize", soft_wrap=True)
+    console.file.flush()

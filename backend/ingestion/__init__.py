@@ -1,0 +1,1 @@
+"""Ingestion: from files to songs and fingerprints in the catalogue."""

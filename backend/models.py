@@ -1,0 +1,156 @@
+"""The values that travel between the rooms: songs, candidates, matches, recognitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from sonica_fingerprint import Fingerprint
+
+CATALOGUE_THINNING = 4  # a stored segment every 512 ms: a quarter of the size, no loss of recognition seen
+
+NoMatchReason = Literal["silence", "too_short", "below_threshold"]
+
+
+@dataclass(frozen=True, slots=True)
+class SongDetails:
+    """What a catalogue says about a song; everything but external_id and title may be unknown."""
+
+    external_id: str
+    title: str
+    artist: str | None = None
+    album: str | None = None
+    isrc: str | None = None
+    language: str | None = None  # BCP 47
+    genre: str | None = None
+    audio_url: str | None = None
+    popularity_score: float = 0.0
+    release_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Song:
+    """A song of the catalogue."""
+
+    id: int
+    details: SongDetails
+    duration_ms: int
+    content_sha256: str  # of the file's bytes, hex
+    sound_sha256: str  # of the song's fingerprint, hex: equal for re-tagged or losslessly re-encoded files
+    fingerprint_version: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewSong:
+    """A song on its way into the catalogue."""
+
+    details: SongDetails
+    content_sha256: str
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a NewSong; `duplicate` names in song_id the song that was there before."""
+
+    song_id: int
+    outcome: Literal["added", "updated", "duplicate"]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestFailure:
+    """A file that could not be ingested; size and time of change tell whether it is still the same file."""
+
+    uri: str
+    code: str  # the error's
+    detail: str
+    size_bytes: int | None
+    modified_at: datetime | None
+    failed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the catalogue's change log; fingerprint is None when the song is gone."""
+
+    revision: int
+    song_id: int
+    fingerprint: Fingerprint | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """An alignment worth verifying: a song, where in it the query may start, and what is stored around there."""
+
+    song_id: int
+    offset_steps: int  # of the query's start in the song, in fingerprint steps (128 ms); may be negative
+    votes: float
+    positions: NDArray[np.int32]  # (n,) of the stored segments, in fingerprint steps from the song's start
+    embeddings: NDArray[np.int8]  # (n, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the query and the stretch of the song that it is."""
+
+    query_start_ms: int
+    query_end_ms: int
+    song_start_ms: int
+    song_end_ms: int
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A candidate after verification."""
+
+    song_id: int
+    score: float  # calibrated probability that this song is right
+    offset_ms: int  # where in the song the query starts
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All verified candidates, best first, and how many of them are the answer (0: no match)."""
+
+    ranked: tuple[Match, ...] = ()
+    accepted: int = 0
+    reason: NoMatchReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SongMatch:
+    """A match with what the catalogue knows of its song."""
+
+    song: Song
+    match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """The answer to a query; candidates are ranked and there even when none is accepted."""
+
+    matches: tuple[SongMatch, ...]
+    candidates: tuple[SongMatch, ...]
+    reason: NoMatchReason | None
+    index_version: str
+    query_key: str  # sha256 of the query's fingerprint, hex
+    query_duration_ms: int
+    query_fingerprint_version: int
+    cache: Literal["miss", "memory"] = "miss"
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def status(self) -> Literal["match", "no_match"]:
+        """`match` when at least one song is accepted."""
+        return "match" if self.matches else "no_match"
+
+    @property
+    def ambiguous(self) -> bool:
+        """More than one song fits equally well: they share this audio."""
+        return len(self.matches) > 1

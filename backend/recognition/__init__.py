@@ -1,0 +1,1 @@
+"""Recognition: from a clip to a verified song."""

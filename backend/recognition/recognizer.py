@@ -1,0 +1,121 @@
+"""The whole way from a clip to its song, on one screen."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from sonica_fingerprint import Fingerprint, extract
+
+from backend.audio.decoder import Decoder
+from backend.audio.pcm import PcmFormat
+from backend.models import Match, Recognition, Song, SongMatch, Verdict
+from backend.ports import RecognitionCache, ReferenceIndex, SongCatalogue
+from backend.recognition.verify import verify
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionLimits:
+    """How much is tried, and how sure an answer must be."""
+
+    candidates_max: int
+    false_accept_rate: float
+
+
+class Recognizer:
+    """Recognizes clips and fingerprints against an index and its catalogue."""
+
+    def __init__(
+        self,
+        *,
+        decoder: Decoder,
+        index: ReferenceIndex,
+        catalogue: SongCatalogue,
+        cache: RecognitionCache,
+        limits: RecognitionLimits,
+    ) -> None:
+        self._decoder = decoder
+        self._index = index
+        self._catalogue = catalogue
+        self._cache = cache
+        self._limits = limits
+
+    async def recognize_clip(self, clip: bytes, *, pcm: PcmFormat | None = None) -> Recognition:
+        """Recognize encoded audio, or headerless samples of the form `pcm`.
+
+        Raises UnsupportedAudio, UndecodableAudio, CatalogueUnavailable.
+        """
+        timings: dict[str, float] = {}
+        with _timed(timings, "total"):
+            with _timed(timings, "decode"):
+                samples = await self._decoder.decode(clip, pcm=pcm)
+            with _timed(timings, "extract"):
+                query = await asyncio.to_thread(extract, samples)
+            recognition = await self.recognize(query)
+        return replace(recognition, timings_ms=recognition.timings_ms | timings)
+
+    async def recognize(self, query: Fingerprint) -> Recognition:
+        """Recognize a fingerprint: edges and apps that fingerprint themselves enter here."""
+        timings: dict[str, float] = {}
+        with _timed(timings, "total"):
+            recognition = await self._cache.get_or_compute(
+                f"{self._index.version}:{query.key}", lambda: self._recognize_uncached(query)
+            )
+        computed = recognition.timings_ms if recognition.cache == "miss" else {}
+        timings["cache"] = round(timings["total"] - sum(computed.values()), 3)
+        return replace(recognition, query_duration_ms=query.duration_ms, timings_ms=computed | timings)
+
+    async def _recognize_uncached(self, query: Fingerprint) -> Recognition:
+        timings: dict[str, float] = {}
+        index_version = self._index.version
+        with _timed(timings, "search"):
+            candidates = await self._index.search(query, limit=self._limits.candidates_max)
+        with _timed(timings, "verify"):
+            rate = self._limits.false_accept_rate
+            verdict = await asyncio.to_thread(verify, query, candidates, false_accept_rate=rate)
+        with _timed(timings, "catalogue"):
+            songs = await self._catalogue.songs([match.song_id for match in verdict.ranked]) if verdict.ranked else {}
+        accepted, ranked = _with_songs(verdict, songs)
+        return Recognition(
+            matches=accepted,
+            candidates=ranked,
+            reason=None if accepted else verdict.reason or "below_threshold",
+            index_version=index_version,
+            query_key=query.key,
+            query_duration_ms=query.duration_ms,
+            query_fingerprint_version=query.version,
+            timings_ms=timings,
+        )
+
+
+def _with_songs(verdict: Verdict, songs: dict[int, Song]) -> tuple[tuple[SongMatch, ...], tuple[SongMatch, ...]]:
+    """Return the accepted and all ranked matches; a song deleted in this very moment is left out."""
+    ranked = [
+        (rank, SongMatch(songs[match.song_id], _within(match, songs[match.song_id].duration_ms)))
+        for rank, match in enumerate(verdict.ranked)
+        if match.song_id in songs
+    ]
+    accepted = tuple(match for rank, match in ranked if rank < verdict.accepted)
+    return accepted, tuple(match for _, match in ranked)
+
+
+def _within(match: Match, song_duration_ms: int) -> Match:
+    """End the segments where the song ends, should the clip go on."""
+    segments = []
+    for segment in match.segments:
+        beyond_ms = max(0, segment.song_end_ms - song_duration_ms)
+        query_end_ms = segment.query_end_ms - round(beyond_ms / segment.speed)
+        segments.append(replace(segment, query_end_ms=query_end_ms, song_end_ms=segment.song_end_ms - beyond_ms))
+    return replace(match, segments=tuple(segments))
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[step] = round((time.perf_counter() - started) * 1000, 3)

@@ -1,0 +1,83 @@
+"""Vectors of signed bytes under an HNSW graph; the only importer of FAISS (Malkov & Yashunin 2018)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import faiss as _faiss
+import numpy as np
+from numpy.typing import NDArray
+from sonica_fingerprint import DIMENSIONS
+
+faiss: Any = _faiss  # its stubs know a tenth of what it has
+
+LINKS = 8  # M: 16 links at the bottom, 64 of the 209 bytes a segment; README has the recall
+BUILD_DEPTH = 100  # efConstruction
+
+Neighbours: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+class HnswVectors:
+    """Grows by `add`, every vector at the ordinal of its turn. Searches may run side by side, but not beside an add."""
+
+    def __init__(self, *, search_depth: int) -> None:
+        """search_depth: efSearch, how many vectors a search keeps in sight."""
+        quantizer = faiss.ScalarQuantizer.QT_8bit_direct_signed  # a byte a component as it is: nothing to train
+        self._index: Any = faiss.IndexHNSWSQ(DIMENSIONS, quantizer, LINKS, faiss.METRIC_INNER_PRODUCT)
+        self._index.hnsw.efConstruction = BUILD_DEPTH
+        self._index.train(np.zeros((1, DIMENSIONS), np.float32))
+        self._parameters = faiss.SearchParametersHNSW(efSearch=search_depth)
+
+    def add(self, vectors: NDArray[np.int8], *, threads: int) -> None:
+        """Append vectors, shape (n, 128)."""
+        faiss.omp_set_num_threads(threads)  # of the calling thread's OpenMP alone
+        self._index.add(vectors.astype(np.float32))
+
+    def nearest(self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+        """Return inner products and ordinals, each (queries, count); ordinal -1 where there are fewer.
+
+        dead: bits of the ordinals to pass over, which would take the places of those that count.
+        """
+        faiss.omp_set_num_threads(1)  # many requests share the cores; a query's threads would only wait for each other
+        parameters = self._parameters
+        if dead is not None:
+            parameters = faiss.SearchParametersHNSW(efSearch=parameters.efSearch, sel=_all_but(dead))
+        products, ordinals = self._index.search(queries.astype(np.float32), count, params=parameters)
+        return products, ordinals
+
+    def nearest_exact(
+        self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None
+    ) -> Neighbours:
+        """Return what `nearest` would if it looked at every vector: the yardstick of its recall."""
+        parameters = None if dead is None else faiss.SearchParameters(sel=_all_but(dead))
+        products, ordinals = self._index.storage.search(queries.astype(np.float32), count, params=parameters)
+        return products, ordinals
+
+    def stored(self, first: int, count: int) -> NDArray[np.int8]:
+        """Copy vectors out of the graph's own table: no second copy of the catalogue is kept."""
+        codes = self._codes()
+        table: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size()).reshape(-1, DIMENSIONS)
+        return (table[first : first + count] ^ np.uint8(128)).view(np.int8)  # kept with an offset of 128
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of vectors and links, in memory as on disk."""
+        graph = self._index.hnsw
+        links = 4 * graph.neighbors.size() + 8 * graph.offsets.size() + 4 * graph.levels.size()
+        return int(self._codes().size() + links)
+
+    def write(self, path: Path) -> None:
+        """Write a file that `read` takes."""
+        faiss.write_index(self._index, str(path))
+
+    def read(self, path: Path) -> None:
+        """Replace the content by that of a file."""
+        self._index = faiss.read_index(str(path))
+
+    def _codes(self) -> Any:  # noqa: ANN401 - FAISS's vectors have no Python type
+        return faiss.downcast_index(self._index.storage).codes
+
+
+def _all_but(dead: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - FAISS's selectors have no Python type
+    return faiss.IDSelectorNot(faiss.IDSelectorBitmap(dead))

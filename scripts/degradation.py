@@ -1,0 +1,331 @@
+"""Makes clean music sound as a phone hears it: rooms, noise, microphones, codecs, speed; for training and evaluation.
+
+Usage: degradation.py INPUT.wav OUTPUT.wav --kind mic [--seed 1]
+Everything works on float64 mono at 16 kHz and is drawn from the generator that is passed in, so that a seed repeats it.
+Needs SciPy, pyroomacoustics and soundfile, and for voices the program espeak-ng.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+from scipy import signal
+
+RATE = 16_000
+Samples = npt.NDArray[np.float64]
+Generator = np.random.Generator
+
+SENTENCES = [
+    "have you seen where I left the keys this morning",
+    "two coffees please and one of them without sugar",
+    "the train was late again so we walked along the river",
+    "my sister moved to another city last summer",
+    "I can barely understand a word in this place",
+    "let me know when you are ready and I will drive",
+    "nobody told us that the museum closes on tuesdays",
+    "there is a table free near the window over there",
+    "what was the name of that film we watched",
+    "put it on the shelf next to the green one",
+]
+VOICES = [
+    "en-us+m3",
+    "en-gb+f2",
+    "en+m7",
+    "en-us+f4",
+    "en-gb+m1",
+    "en+f1",
+    "de+m2",
+    "fr-fr+f3",
+    "es+m4",
+    "pt+f2",
+]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What degradations draw from: voices (lists of samples) and room impulse responses, made once from a seed."""
+
+    voices: list[Samples]
+    rooms: list[Samples]
+
+    @classmethod
+    def build(cls, seed: int, *, rooms: int = 48) -> Studio:
+        """Speak the sentences and simulate the rooms of a seed."""
+        return cls(voices=_speak_all(seed), rooms=[_room(np.random.default_rng([seed, 7, n])) for n in range(rooms)])
+
+
+def unit(samples: Samples) -> Samples:
+    """Scale to a root mean square of 1."""
+    return samples / (np.sqrt(np.mean(samples**2)) + 1e-9)
+
+
+def degrade(samples: Samples, kind: str, rng: Generator, studio: Studio) -> Samples:
+    """Return the samples as `kind` (a key of KINDS) makes them; the length may change with speed and tempo."""
+    return KINDS[kind](samples, rng, studio)
+
+
+# --- noise ---------------------------------------------------------------------------------------------------------
+
+
+def coloured_noise(length: int, rng: Generator, slope: float) -> Samples:
+    """Noise whose power falls as 1/f^slope: 0 white, 1 pink, 2 brown."""
+    spectrum = rng.normal(size=length // 2 + 1) + 1j * rng.normal(size=length // 2 + 1)
+    bins = np.maximum(np.arange(spectrum.size), 8.0)
+    return unit(np.fft.irfft(spectrum * bins ** (-slope / 2), length))
+
+
+def babble(length: int, rng: Generator, studio: Studio, talkers: int) -> Samples:
+    """So many people talking at once, some nearer than others."""
+    total = np.zeros(length)
+    for _ in range(talkers):
+        order = rng.permutation(len(studio.voices))[:6]
+        speech = np.concatenate([studio.voices[n] for n in order])
+        speech = np.resize(speech, max(length, speech.size))
+        start = int(rng.integers(0, speech.size - length + 1))
+        total += rng.uniform(0.25, 1) * speech[start : start + length]
+    return unit(total)
+
+
+def background(length: int, rng: Generator, studio: Studio) -> Samples:
+    """A place's noise: hiss, a crowd, both with a swell, a hum, or knocks."""
+    kind = int(rng.integers(5))
+    if kind == 0:
+        return coloured_noise(length, rng, rng.uniform(0, 2))
+    if kind == 1:
+        return babble(length, rng, studio, int(rng.integers(1, 9)))
+    noise = coloured_noise(length, rng, rng.uniform(0.5, 1.5))
+    seconds = np.arange(length) / RATE
+    if kind == 2:  # swelling crowd
+        swell = 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(0.15, 2.5) * seconds + rng.uniform(0, 6))
+        return unit(0.6 * noise * swell + 0.6 * babble(length, rng, studio, int(rng.integers(3, 7))))
+    if kind == 3:  # motor and mains hum with harmonics
+        pitch = rng.uniform(45, 130)
+        hum = sum(rng.uniform(0, 1) / n * np.sin(2 * np.pi * pitch * n * seconds + n) for n in range(1, 12))
+        return unit(noise + rng.uniform(0.3, 1.5) * unit(np.asarray(hum)))
+    knocks = np.zeros(length)  # cutlery, steps, doors
+    for at in rng.integers(0, length, size=max(1, int(length / RATE * rng.uniform(1, 5)))):
+        decay = np.exp(-np.arange(4000) / rng.uniform(60, 900)) * rng.normal(size=4000)
+        end = min(length, at + 4000)
+        knocks[at:end] += rng.uniform(0.2, 1) * decay[: end - at]
+    return unit(noise + unit(knocks))
+
+
+def with_noise(samples: Samples, snr_db: float, rng: Generator, studio: Studio) -> Samples:
+    """Add a background at this ratio of powers."""
+    return unit(samples) + background(samples.size, rng, studio) * 10 ** (-snr_db / 20)
+
+
+# --- rooms, loudspeakers, microphones --------------------------------------------------------------------------------
+
+
+def reverberate(samples: Samples, rng: Generator, studio: Studio) -> Samples:
+    """Play in one of the rooms."""
+    room = studio.rooms[int(rng.integers(len(studio.rooms)))]
+    return np.asarray(signal.fftconvolve(samples, room)[: samples.size])
+
+
+def equalise(samples: Samples, rng: Generator, depth_db: float) -> Samples:
+    """A device's uneven response: random gains at eleven pitches, smooth in between."""
+    frequencies = np.fft.rfftfreq(samples.size, 1 / RATE)
+    knots = np.linspace(np.log(50), np.log(8000), 11)
+    gains = np.interp(np.log(np.maximum(frequencies, 50)), knots, rng.normal(scale=depth_db, size=11))
+    return np.fft.irfft(np.fft.rfft(samples) * 10 ** (gains / 20), samples.size)
+
+
+def band_limit(samples: Samples, low_hz: float, high_hz: float, order: int = 2) -> Samples:
+    """Keep what lies between."""
+    sections = signal.butter(order, [low_hz, high_hz], "band", fs=RATE, output="sos")
+    return np.asarray(signal.sosfilt(sections, samples))
+
+
+def compress(samples: Samples, rng: Generator) -> Samples:
+    """A recorder's automatic gain: follows the level within tenths of a second."""
+    envelope = signal.lfilter([1 - 0.9995], [1, -0.9995], np.abs(samples)) + 0.05 * np.abs(samples).mean() + 1e-6
+    return np.asarray(samples / envelope ** rng.uniform(0.2, 0.8))
+
+
+def microphone(samples: Samples, rng: Generator, studio: Studio) -> Samples:
+    """A phone in a room: reverberation, noise, response, gain, clipping, sometimes a codec."""
+    heard = reverberate(samples, rng, studio) if rng.random() < 0.85 else samples
+    if rng.random() < 0.9:
+        heard = with_noise(heard, rng.uniform(-3, 14), rng, studio)
+    if rng.random() < 0.7:
+        heard = equalise(heard, rng, rng.uniform(1, 6))
+    if rng.random() < 0.8:
+        heard = band_limit(heard, rng.uniform(40, 300), rng.uniform(3400, 7600))
+    if rng.random() < 0.3:
+        heard = compress(heard, rng)
+    if rng.random() < 0.7:
+        heard = np.tanh(unit(heard) * rng.uniform(0.2, 1.2))
+    return transcode(heard, rng) if rng.random() < 0.5 else heard
+
+
+# --- codecs, speed ---------------------------------------------------------------------------------------------------
+
+
+def transcode(samples: Samples, rng: Generator) -> Samples:
+    """Through Opus, MP3 or Vorbis at a random quality, or through a GSM telephone."""
+    kind = int(rng.integers(4))
+    if kind == 3:
+        return telephone(samples)
+    container, subtype = [("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS")][kind]
+    return _through(samples, RATE, container, subtype, rng.uniform(0.5, 0.95))
+
+
+def telephone(samples: Samples) -> Samples:
+    """300 to 3,400 Hz, 8 kHz, GSM 06.10."""
+    narrow = signal.resample_poly(band_limit(samples, 300, 3400, 4), 1, 2)
+    coded = _through(narrow, RATE // 2, "WAV", "GSM610", None)
+    return _fit(signal.resample_poly(coded, 2, 1), samples.size)
+
+
+def change_speed(samples: Samples, factor: float) -> Samples:
+    """Play faster (factor > 1): shorter and higher."""
+    return np.asarray(signal.resample(samples, round(samples.size / factor)))
+
+
+def change_tempo(samples: Samples, factor: float) -> Samples:
+    """Faster at the same pitch, by overlapping windows aligned for best correlation (WSOLA, Verhelst 1993)."""
+    window, reach = 1024, 256
+    hop = window // 2
+    fade = np.hanning(window)
+    out = np.zeros(round(samples.size / factor) + 2 * window)
+    weight = np.full(out.size, 1e-6)
+    at = 0
+    for start in range(0, out.size - window, hop):
+        wanted = round(start * factor)
+        if wanted + window + reach + hop >= samples.size:
+            break
+        if start:
+            natural = samples[at + hop : at + hop + window]
+            low = max(0, wanted - reach)
+            scores = signal.correlate(samples[low : wanted + reach + window], natural, "valid")
+            wanted = low + int(np.argmax(scores))
+        at = wanted
+        out[start : start + window] += samples[at : at + window] * fade
+        weight[start : start + window] += fade
+    return (out / weight)[: round(samples.size / factor)]
+
+
+def change_pitch(samples: Samples, factor: float) -> Samples:
+    """Higher at the same tempo."""
+    return change_tempo(change_speed(samples, factor), 1 / factor)
+
+
+def _fit(samples: Samples, length: int) -> Samples:
+    return np.resize(samples, length) if samples.size < length else samples[:length]
+
+
+def _through(samples: Samples, rate: int, container: str, subtype: str, quality: float | None) -> Samples:
+    file = io.BytesIO()
+    level = {} if quality is None else {"compression_level": quality}
+    soundfile.write(file, np.clip(0.1 * unit(samples), -1, 1), rate, format=container, subtype=subtype, **level)
+    file.seek(0)
+    decoded, decoded_rate = soundfile.read(file)
+    if decoded_rate != rate:
+        decoded = signal.resample_poly(decoded, rate, decoded_rate)
+    return _fit(_realigned(decoded, samples), samples.size)
+
+
+def _realigned(decoded: Samples, original: Samples) -> Samples:
+    """Drop the delay that MP3's filter bank adds: training pairs must stay aligned to a few milliseconds."""
+    length = min(decoded.size, original.size, 4 * RATE)
+    scores = signal.correlate(decoded[:length], original[:length], "full", method="fft")[length - 1 :][:4000]
+    return decoded[int(np.argmax(scores)) :]
+
+
+# --- voices and rooms ------------------------------------------------------------------------------------------------
+
+
+def _speak_all(seed: int) -> list[Samples]:
+    rng = np.random.default_rng([seed, 5])
+    return [
+        _speak(sentence, voice, int(rng.integers(130, 200)), int(rng.integers(25, 75)))
+        for sentence, voice in itertools.product(SENTENCES, VOICES)
+        if rng.random() < 0.5
+    ]
+
+
+def _speak(sentence: str, voice: str, words_per_minute: int, pitch: int) -> Samples:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "speech.wav"
+        command = [
+            "espeak-ng",
+            "-v",
+            voice,
+            "-s",
+            str(words_per_minute),
+            "-p",
+            str(pitch),
+            "-w",
+            str(path),
+            sentence,
+        ]
+        subprocess.run(command, check=True)
+        speech, rate = soundfile.read(path)
+    common = gcd(RATE, rate)
+    return unit(signal.resample_poly(speech, RATE // common, rate // common))
+
+
+def _room(rng: Generator) -> Samples:
+    import pyroomacoustics
+
+    size = rng.uniform([2.2, 2.2, 2.2], [14, 12, 5])
+    try:
+        absorption, order = pyroomacoustics.inverse_sabine(rng.uniform(0.18, 1.1), size)
+    except ValueError:  # too large a room for so short an echo
+        absorption, order = 0.4, 10
+    room = pyroomacoustics.ShoeBox(
+        size, fs=RATE, materials=pyroomacoustics.Material(absorption), max_order=min(order, 14)
+    )
+    room.add_source(rng.uniform(0.3, size - 0.3))
+    room.add_microphone(rng.uniform(0.3, size - 0.3))
+    room.compute_rir()
+    response = np.asarray(room.rir[0][0])
+    start = int(np.argmax(np.abs(response) > 0.1 * np.abs(response).max()))  # the way to the microphone is no offset
+    response = response[max(0, start - 8) :]
+    return response / np.abs(response).max()
+
+
+KINDS: dict[str, Callable[[Samples, Generator, Studio], Samples]] = {
+    "clean": lambda x, rng, studio: x,
+    "mic": microphone,
+    "noise10": lambda x, rng, studio: with_noise(x, 10, rng, studio),
+    "noise5": lambda x, rng, studio: with_noise(x, 5, rng, studio),
+    "noise0": lambda x, rng, studio: with_noise(x, 0, rng, studio),
+    "reverb": reverberate,
+    "codec": lambda x, rng, studio: transcode(x, rng),
+    "telephone": lambda x, rng, studio: telephone(x),
+    "speed": lambda x, rng, studio: change_speed(x, rng.uniform(0.95, 1.05)),
+    "tempo": lambda x, rng, studio: change_tempo(x, rng.uniform(0.94, 1.06)),
+    "pitch": lambda x, rng, studio: change_pitch(x, rng.uniform(0.96, 1.04)),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("input", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--kind", choices=KINDS, default="mic")
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    clean, rate = soundfile.read(arguments.input, always_2d=True)
+    mono = signal.resample_poly(clean.mean(axis=1), RATE, rate)
+    studio = Studio.build(arguments.seed)
+    heard = degrade(mono, arguments.kind, np.random.default_rng(arguments.seed), studio)
+    soundfile.write(arguments.output, np.clip(0.1 * unit(heard), -1, 1), RATE)
+
+
+if __name__ == "__main__":
+    main()

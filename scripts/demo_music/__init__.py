@@ -1,0 +1,1 @@
+"""Composes and synthesises the demo catalogue's pieces, with NumPy only."""

@@ -1,0 +1,1 @@
+"""What evaluate.py and benchmark.py measure with."""

@@ -1,0 +1,97 @@
+"""One suite over every kernel: the native extension, and fingerprint.wasm in Node."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sonica_fingerprint
+from sonica_fingerprint import DIMENSIONS, Extractor, encode, extract
+from sonica_fingerprint.kernels import native
+from sonica_fingerprint.kernels.webassembly import WebAssemblyKernel
+
+from tests.parity.clips import CLIPS
+from tests.parity.wasm_exports import NodeExports
+
+VECTORS = Path(__file__).parents[1] / "data" / "vectors.json"
+WASM = Path(sonica_fingerprint.__file__).with_name("fingerprint.wasm")
+
+
+@pytest.fixture(scope="module", params=["native", "webassembly"])
+def kernel(request):
+    if request.param == "native":
+        yield native.new_kernel()
+    else:
+        exports = NodeExports(WASM)
+        yield WebAssemblyKernel(exports)
+        exports.close()
+
+
+def vectors():
+    return json.loads(VECTORS.read_text())["fingerprints"]
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_fingerprint_is_the_stored_one_bit_for_bit(kernel, name):
+    fingerprint = extract(CLIPS[name](), kernel=kernel)
+    assert base64.b64encode(encode(fingerprint)).decode() == vectors()[name]
+
+
+def test_every_clip_has_a_vector_and_every_vector_a_clip():
+    assert set(vectors()) == set(CLIPS)
+
+
+@pytest.mark.parametrize("portion", [1, 333, 16_384, 16_385, 50_000])
+def test_fingerprint_is_the_same_when_samples_come_in_portions(kernel, portion):
+    samples = CLIPS["chords-in-noise"]()[: 4 * portion if portion == 1 else None]
+    extractor = Extractor(kernel)
+    for start in range(0, len(samples), portion):
+        extractor.push(samples[start : start + portion])
+    assert extractor.finish() == extract(samples, kernel=kernel)
+
+
+def test_growing_fingerprint_is_a_prefix_of_the_finished_one(kernel):
+    samples = CLIPS["chords"]()
+    extractor = Extractor(kernel)
+    extractor.push(samples[:40_000])
+    early = extractor.fingerprint()
+    extractor.push(samples[40_000:])
+    whole = extractor.finish()
+    assert 0 < early.segments < whole.segments
+    assert whole.embeddings.startswith(early.embeddings)
+
+
+def test_segments_are_unit_vectors_and_silence_is_known(kernel):
+    fingerprint = extract(CLIPS["chords"](), kernel=kernel)
+    rows = np.frombuffer(fingerprint.embeddings, np.int8).reshape(-1, DIMENSIONS).astype(float)
+    assert np.abs(np.linalg.norm(rows, axis=1) / 360 - 1).max() < 0.05
+    assert not fingerprint.silent
+    assert extract(CLIPS["silence"](), kernel=kernel).silent
+
+
+def test_samples_of_another_type_are_refused(kernel):
+    with pytest.raises(TypeError):
+        kernel.push(np.zeros(10, np.float64))
+    with pytest.raises(TypeError):
+        kernel.push(np.zeros((64, 64), np.float32)[:, ::2])
+
+
+def test_wasm_module_needs_nothing_from_its_host():
+    exports = NodeExports(WASM)
+    assert exports.imports() == 0
+    exports.close()
+
+
+def test_wasm_refuses_more_samples_than_its_buffer_holds():
+    exports = NodeExports(WASM)
+    assert exports.push(exports.input_samples_max() + 1) == -1
+    assert exports.push(-1) == -1
+    exports.close()
+
+
+def test_wasm_is_the_pinned_build_and_under_a_megabyte():
+    pinned = json.loads(VECTORS.read_text())["wasm_sha256"]
+    assert hashlib.sha256(WASM.read_bytes()).hexdigest() == pinned
+    assert WASM.stat().st_size < 1_000_000

@@ -1,0 +1,128 @@
+"""The whole way, over a catalogue and an index in memory."""
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from sonica_fingerprint import extract
+
+from backend.audio.decoder import Decoder
+from backend.audio.limits import DecoderLimits
+from backend.cache.memory import MemoryRecognitionCache
+from backend.catalogue.in_memory import InMemoryCatalogue
+from backend.errors import CatalogueUnavailable, UndecodableAudio
+from backend.recognition.recognizer import RecognitionLimits, Recognizer
+from backend.search.faiss_index import FaissIndex
+from backend.settings import Settings
+from tests.factories import make_new_song
+from tests.music import make_music
+
+
+class CountingIndex(FaissIndex):
+    searches = 0
+
+    async def search(self, query, *, limit):
+        self.searches += 1
+        return await super().search(query, limit=limit)
+
+
+async def recognizer_of(folder, *seeds, catalogue=None):
+    catalogue = catalogue or InMemoryCatalogue()
+    for seed in seeds:
+        await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
+    index = await CountingIndex.open(folder, catalogue, search_depth=96)
+    recognizer = Recognizer(
+        decoder=Decoder(DecoderLimits.from_settings(Settings()), threads=1),
+        index=index,
+        catalogue=catalogue,
+        cache=MemoryRecognitionCache(100, ttl_seconds=60, no_match_ttl_seconds=60),
+        limits=RecognitionLimits(candidates_max=24, false_accept_rate=0.01),
+    )
+    return recognizer, catalogue, index
+
+
+def clip_of(seed, start=4.0, seconds=5.0):
+    file = io.BytesIO()
+    soundfile.write(file, make_music(seed, 12)[int(start * 16_000) :][: int(seconds * 16_000)], 16_000, format="WAV")
+    return file.getvalue()
+
+
+async def test_clip_is_recognized_with_its_song_and_timings(tmp_path):
+    recognizer, _, _ = await recognizer_of(tmp_path, 1, 2, 3)
+    recognition = await recognizer.recognize_clip(clip_of(2))
+    assert (recognition.status, recognition.ambiguous) == ("match", False)
+    assert recognition.matches[0].song.details.external_id == "song-2"
+    assert recognition.matches[0].match.offset_ms == pytest.approx(4000, abs=130)
+    assert set(recognition.timings_ms) == {"decode", "extract", "cache", "search", "verify", "catalogue", "total"}
+    assert recognition.query_duration_ms == 5000
+    steps = [ms for step, ms in recognition.timings_ms.items() if step != "total"]
+    assert 0 < sum(steps) <= recognition.timings_ms["total"]
+
+
+async def test_unknown_clip_is_no_match_with_ranked_candidates(tmp_path):
+    recognizer, _, _ = await recognizer_of(tmp_path, 1, 2, 3)
+    recognition = await recognizer.recognize_clip(clip_of(9))
+    assert (recognition.status, recognition.reason) == ("no_match", "below_threshold")
+    assert recognition.matches == ()
+    assert len(recognition.candidates) > 0
+
+
+async def test_second_time_comes_from_memory(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1)
+    first = await recognizer.recognize_clip(clip_of(1))
+    second = await recognizer.recognize_clip(clip_of(1))
+    assert (first.cache, second.cache, index.searches) == ("miss", "memory", 1)
+    assert second.matches == first.matches
+    assert set(second.timings_ms) == {"decode", "extract", "cache", "total"}
+
+
+async def test_new_song_ends_a_kept_no_match(tmp_path):
+    recognizer, catalogue, index = await recognizer_of(tmp_path, 1)
+    assert (await recognizer.recognize_clip(clip_of(2))).status == "no_match"
+    await catalogue.put(make_new_song(2, fingerprint=extract(make_music(2, 12)).thinned(4)))
+    await index.catch_up()
+    assert (await recognizer.recognize_clip(clip_of(2))).status == "match"
+
+
+async def test_segment_ends_with_the_song_when_the_clip_goes_on(tmp_path):
+    recognizer, _, _ = await recognizer_of(tmp_path, 1, 2)
+    rest = 0.01 * np.random.default_rng(1).normal(size=16_000)
+    clip = np.concatenate([make_music(1, 12)[8 * 16_000 :], rest]).astype(np.float32)
+    recognition = await recognizer.recognize(extract(clip))
+    segment = recognition.matches[0].match.segments[0]
+    assert segment.song_end_ms == recognition.matches[0].song.duration_ms
+    assert segment.query_end_ms == pytest.approx(4000, abs=200)
+
+
+async def test_song_deleted_before_the_index_knows_is_no_answer(tmp_path):
+    recognizer, catalogue, _ = await recognizer_of(tmp_path, 1, 2)
+    await catalogue.delete(1)
+    recognition = await recognizer.recognize_clip(clip_of(1))
+    assert recognition.status == "no_match"
+    assert all(candidate.song.id != 1 for candidate in recognition.candidates)
+
+
+async def test_silence_and_short_clips_say_so(tmp_path):
+    recognizer, _, _ = await recognizer_of(tmp_path, 1)
+    assert (await recognizer.recognize(extract(np.zeros(48_000, np.float32)))).reason == "silence"
+    assert (await recognizer.recognize_clip(clip_of(1, seconds=0.5))).reason == "too_short"
+
+
+async def test_failed_catalogue_is_an_error_and_not_kept(tmp_path, monkeypatch):
+    recognizer, catalogue, _ = await recognizer_of(tmp_path, 1)
+    with monkeypatch.context() as patched:
+
+        async def away(_ids):
+            raise CatalogueUnavailable()
+
+        patched.setattr(catalogue, "songs", away)
+        with pytest.raises(CatalogueUnavailable):
+            await recognizer.recognize_clip(clip_of(1))
+    assert (await recognizer.recognize_clip(clip_of(1))).status == "match"
+
+
+async def test_damaged_clip_is_an_error(tmp_path):
+    recognizer, _, _ = await recognizer_of(tmp_path)
+    with pytest.raises(UndecodableAudio):
+        await recognizer.recognize_clip(clip_of(1)[:44])

@@ -1,0 +1,47 @@
+"""Who owns which ordinal."""
+
+import numpy as np
+
+from backend.search.directory import SongDirectory
+
+
+def directory_of(*lengths):
+    directory = SongDirectory()
+    for song_id, length in enumerate(lengths, 1):
+        directory.add(song_id, np.arange(length, dtype=np.int32) * 4)
+    return directory
+
+
+def test_every_ordinal_has_its_song_and_position():
+    owners = directory_of(3, 2, 4).owners(np.arange(9))
+    assert owners.song_ids.tolist() == [1, 1, 1, 2, 2, 3, 3, 3, 3]
+    assert owners.positions.tolist() == [0, 4, 8, 0, 4, 0, 4, 8, 12]
+
+
+def test_song_without_segments_owns_nothing():
+    directory = directory_of(2, 0, 2)
+    assert directory.owners(np.arange(4)).song_ids.tolist() == [1, 1, 3, 3]
+    assert directory.window(2, 0, 100)[1].size == 0
+
+
+def test_window_holds_the_positions_asked_for_and_knows_its_first_ordinal():
+    first, positions = directory_of(5, 5).window(2, 3, 12)
+    assert (first, positions.tolist()) == (6, [4, 8, 12])
+
+
+def test_removed_song_is_dead_and_counted():
+    directory = directory_of(3, 2)
+    assert directory.remove(1)
+    assert not directory.remove(1)
+    assert directory.owners(np.arange(5)).song_ids.tolist() == [0, 0, 0, 2, 2]
+    assert (directory.songs, directory.segments, directory.dead_segments) == (1, 5, 3)
+
+
+def test_directory_comes_back_from_its_arrays():
+    directory = directory_of(3, 2, 4)
+    directory.remove(2)
+    restored = SongDirectory.from_arrays(directory.to_arrays())
+    assert (restored.songs, restored.segments, restored.dead_segments) == (2, 9, 2)
+    assert np.unpackbits(restored.dead, bitorder="little")[:9].tolist() == [0, 0, 0, 1, 1, 0, 0, 0, 0]
+    restored.add(2, np.array([0, 4], np.int32))
+    assert restored.owners(np.arange(11)).song_ids.tolist() == [1, 1, 1, 0, 0, 3, 3, 3, 3, 2, 2]

@@ -1,0 +1,175 @@
+"""The index over a change log: caught up, searched, saved, restored, refused."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+from sonica_fingerprint import Fingerprint, extract
+
+from backend.catalogue.in_memory import InMemoryCatalogue
+from backend.errors import IndexVersionMismatch
+from backend.search.faiss_index import FaissIndex
+from backend.search.hnsw import HnswVectors
+from tests.factories import make_new_song
+from tests.music import make_music
+
+
+async def catalogue_of(*seeds):
+    catalogue = InMemoryCatalogue()
+    for seed in seeds:
+        await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
+    return catalogue
+
+
+async def opened(catalogue, folder, **options):
+    return await FaissIndex.open(folder, catalogue, search_depth=96, **options)
+
+
+async def found(index, seed, *, start=3.2):
+    clip = make_music(seed, 12)[int(start * 16_000) :][: 4 * 16_000]
+    return await index.search(extract(clip), limit=8)
+
+
+async def test_clip_finds_its_song_and_place(tmp_path):
+    index = await opened(await catalogue_of(1, 2, 3), tmp_path)
+    best = (await found(index, 2))[0]
+    assert best.song_id == 2
+    assert best.offset_steps == pytest.approx(3.2 / 0.128, abs=2)
+    assert best.embeddings.shape == (len(best.positions), 128)
+
+
+async def test_stored_embeddings_are_those_that_were_ingested(tmp_path):
+    index = await opened(await catalogue_of(1), tmp_path)
+    best = (await found(index, 1))[0]
+    whole = extract(make_music(1, 12)).thinned(4)
+    rows = np.frombuffer(whole.embeddings, np.int8).reshape(-1, 128)
+    assert (best.embeddings == rows[best.positions // 4]).all()
+
+
+async def test_empty_index_and_silent_query_find_nothing(tmp_path):
+    empty = await opened(await catalogue_of(), tmp_path)
+    assert await found(empty, 1) == []
+    index = await opened(await catalogue_of(1), tmp_path)
+    assert await index.search(extract(np.zeros(48_000, np.float32)), limit=8) == []
+
+
+async def test_later_changes_are_caught_up(tmp_path):
+    catalogue = await catalogue_of(1)
+    index = await opened(catalogue, tmp_path)
+    before = index.version
+    await catalogue.put(make_new_song(2, fingerprint=extract(make_music(2, 12)).thinned(4)))
+    assert await index.catch_up() == 1
+    assert index.version != before
+    assert (await found(index, 2))[0].song_id == 2
+    await catalogue.delete(2)
+    assert await index.catch_up() == 1
+    assert all(candidate.song_id != 2 for candidate in await found(index, 2))
+
+
+async def test_replaced_song_is_found_by_its_new_sound_only(tmp_path):
+    catalogue = await catalogue_of(1, 2)
+    index = await opened(catalogue, tmp_path)
+    renewed = make_new_song(2, content="new", fingerprint=extract(make_music(7, 12)).thinned(4))
+    await catalogue.put(renewed, replaces=2)
+    await index.catch_up()
+    assert (await found(index, 7))[0].song_id == 2
+    assert index.status().dead_segments > 0
+    assert (await opened(catalogue, tmp_path, fresh=True)).status().dead_segments == 0
+
+
+async def test_song_is_found_as_before_when_it_came_and_went_often(tmp_path):
+    catalogue = await catalogue_of(1)
+    index = await opened(catalogue, tmp_path)
+    votes = (await found(index, 1))[0].votes
+    song_id = 1
+    for _ in range(24):
+        await catalogue.delete(song_id)
+        again = make_new_song(1, fingerprint=extract(make_music(1, 12)).thinned(4))
+        song_id = (await catalogue.put(again)).song_id
+        await index.catch_up()
+    index.save()
+    for each in (index, await opened(catalogue, tmp_path)):
+        best = (await found(each, 1))[0]
+        assert (best.song_id, best.votes) == (song_id, pytest.approx(votes, rel=0.3))
+
+
+async def test_saved_index_opens_without_reading_the_catalogue_again(tmp_path):
+    catalogue = await catalogue_of(1, 2)
+    (await opened(catalogue, tmp_path)).save()
+    again = FaissIndex(tmp_path, catalogue, search_depth=96)
+    again._load()
+    assert await again.catch_up() == 0
+    assert (await found(again, 2))[0].song_id == 2
+
+
+async def test_damaged_snapshot_is_rebuilt_from_the_catalogue(tmp_path):
+    catalogue = await catalogue_of(1, 2)
+    (await opened(catalogue, tmp_path)).save()
+    for file in tmp_path.glob("*/segments.faiss"):
+        file.write_bytes(file.read_bytes()[:-100])
+    assert (await found(await opened(catalogue, tmp_path), 1))[0].song_id == 1
+
+
+async def test_snapshot_of_another_fingerprint_version_is_refused_with_the_mend(tmp_path):
+    catalogue = await catalogue_of(1)
+    (await opened(catalogue, tmp_path)).save()
+    manifest = next(tmp_path.glob("*/manifest.json"))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"fingerprint_version": 99}))
+    with pytest.raises(IndexVersionMismatch, match="sonica index build"):
+        await opened(catalogue, tmp_path)
+    fresh = await opened(catalogue, tmp_path, fresh=True)
+    fresh.save()
+    assert (await found(await opened(catalogue, tmp_path), 1))[0].song_id == 1
+
+
+async def test_snapshot_of_another_database_is_not_believed(tmp_path):
+    (await opened(await catalogue_of(1, 2, 3), tmp_path)).save()
+    index = await opened(await catalogue_of(9, 8, 7, 6), tmp_path)
+    assert index.status().songs == 4
+    assert (await found(index, 9))[0].song_id == 1
+
+
+async def test_searches_go_on_while_songs_are_added(tmp_path):
+    catalogue = await catalogue_of(1)
+    index = await opened(catalogue, tmp_path)
+    for seed in range(2, 8):
+        await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
+    adding = asyncio.create_task(index.catch_up())
+    while not adding.done():
+        assert (await found(index, 1))[0].song_id == 1
+    assert await adding == 6
+
+
+async def test_failed_change_leaves_an_index_that_starts_over(tmp_path, monkeypatch):
+    catalogue = await catalogue_of(1, 2)
+    index = await opened(catalogue, tmp_path)
+    await catalogue.put(make_new_song(3, fingerprint=extract(make_music(3, 12)).thinned(4)))
+    with monkeypatch.context() as patched:
+        patched.setattr(HnswVectors, "add", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(MemoryError):
+            await index.catch_up()
+    await index.catch_up()
+    assert index.status().songs == 3
+    assert (await found(index, 3))[0].song_id == 3
+
+
+def test_hnsw_finds_nearly_all_that_exact_search_finds():
+    noise = np.random.default_rng(1).normal(size=(4000, 128))
+    vectors = np.rint(360 * noise / np.linalg.norm(noise, axis=1, keepdims=True)).clip(-127, 127).astype(np.int8)
+    index = HnswVectors(search_depth=96)
+    index.add(vectors, threads=2)
+    queries = np.clip(vectors[::40] + np.random.default_rng(2).normal(0, 15, (100, 128)), -127, 127).astype(np.int8)
+    _, approximate = index.nearest(queries, count=1)
+    _, exact = index.nearest_exact(queries, count=1)
+    assert (approximate == exact).mean() > 0.95
+
+
+async def test_quiet_segments_are_left_out(tmp_path):
+    catalogue = InMemoryCatalogue()
+    music = extract(make_music(1, 12)).thinned(4)
+    half = len(music.levels) // 2
+    levels = music.levels[:half] + bytes(100 for _ in music.levels[half:])
+    quiet = Fingerprint(music.embeddings, levels, music.duration_ms, music.thinning)
+    await catalogue.put(make_new_song(1, fingerprint=quiet))
+    assert (await opened(catalogue, tmp_path)).status().segments == half

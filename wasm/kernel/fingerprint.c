@@ -1,0 +1,83 @@
+/* The only loop: samples -> windows -> band powers -> gain control -> patches -> segments. */
+#include "fingerprint.h"
+#include "tables.h"
+
+enum { RING = 2 * AGC_REACH_FRAMES + 1 };
+
+static void read_window(extractor *stream) {
+    float bin_powers[BINS];
+    int slot = (int)(stream->frames_read % RING);
+    spectrum(stream->window, bin_powers);
+    bands(bin_powers, stream->band_powers[slot]);
+    float power = 0.0f, energy = 0.0f;
+    for (int band = 0; band < BANDS; band++) power += stream->band_powers[slot][band];
+    for (int n = 0; n < HOP_SAMPLES; n++) energy += stream->window[n] * stream->window[n];
+    stream->frame_powers[slot] = power / BANDS;
+    stream->frame_energies[slot] = energy / HOP_SAMPLES;
+    stream->frames_read++;
+
+    __builtin_memmove(stream->window, stream->window + HOP_SAMPLES, sizeof(float) * (WINDOW_SAMPLES - HOP_SAMPLES));
+    stream->window_filled = WINDOW_SAMPLES - HOP_SAMPLES;
+}
+
+/* Mean power of the frames within reach; at the stream's ends there are fewer. */
+static float gain_power(const extractor *stream, int64_t frame) {
+    int64_t first = frame < AGC_REACH_FRAMES ? 0 : frame - AGC_REACH_FRAMES;
+    int64_t last = frame + AGC_REACH_FRAMES < stream->frames_read ? frame + AGC_REACH_FRAMES : stream->frames_read - 1;
+    float sum = 0.0f;
+    for (int64_t f = first; f <= last; f++) sum += stream->frame_powers[f % RING];
+    return sum / (float)(last - first + 1);
+}
+
+static uint8_t patch_level(const extractor *stream) {
+    float energy = 0.0f;
+    for (int frame = 0; frame < SEGMENT_FRAMES; frame++) energy += stream->patch_energies[frame];
+    float below = -decibels(energy / SEGMENT_FRAMES);
+    return below < 0.0f ? 0 : below > 127.0f ? 127 : (uint8_t)(below + 0.5f);
+}
+
+/* Move one frame on to the patch; return 1 if that completed a segment. */
+static int32_t normalise_frame(extractor *stream, segment *out) {
+    int64_t frame = stream->frames_normalised++;
+    int slot = (int)(frame % RING);
+    normalise(stream->band_powers[slot], gain_power(stream, frame), stream->patch[stream->patch_filled]);
+    stream->patch_energies[stream->patch_filled++] = stream->frame_energies[slot];
+    if (stream->patch_filled < SEGMENT_FRAMES) return 0;
+
+    out->level = patch_level(stream);
+    embed(&stream->patch[0][0], out->embedding);
+    stream->patch_filled = SEGMENT_FRAMES - STEP_FRAMES;
+    __builtin_memmove(stream->patch, stream->patch[STEP_FRAMES], sizeof(stream->patch[0]) * (size_t)stream->patch_filled);
+    __builtin_memmove(stream->patch_energies, stream->patch_energies + STEP_FRAMES,
+                      sizeof(float) * (size_t)stream->patch_filled);
+    return 1;
+}
+
+void extractor_reset(extractor *stream) {
+    stream->window_filled = stream->patch_filled = 0;
+    stream->frames_read = stream->frames_normalised = 0;
+}
+
+/* Hosts may push anything: what is no number becomes silence, what is absurdly loud is clipped. */
+static float sane(float sample) {
+    if (!(sample == sample)) return 0.0f;
+    return sample > 4.0f ? 4.0f : sample < -4.0f ? -4.0f : sample;
+}
+
+int32_t extractor_push(extractor *stream, const float *samples, int32_t count, segment *segments) {
+    int32_t written = 0;
+    for (int32_t n = 0; n < count; n++) {
+        stream->window[stream->window_filled++] = sane(samples[n]);
+        if (stream->window_filled < WINDOW_SAMPLES) continue;
+        read_window(stream);
+        if (stream->frames_read - stream->frames_normalised > AGC_REACH_FRAMES)
+            written += normalise_frame(stream, segments + written);
+    }
+    return written;
+}
+
+int32_t extractor_finish(extractor *stream, segment *segments) {
+    int32_t written = 0;
+    while (stream->frames_normalised < stream->frames_read) written += normalise_frame(stream, segments + written);
+    return written;
+}

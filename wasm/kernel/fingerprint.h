@@ -1,0 +1,61 @@
+/* The whole ABI of the fingerprint kernel: push samples, read segments. No libc, no heap, no I/O. */
+#ifndef SONICA_FINGERPRINT_H
+#define SONICA_FINGERPRINT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FINGERPRINT_VERSION = 1,
+    SAMPLE_RATE_HZ = 16000,
+    WINDOW_SAMPLES = 2048,
+    HOP_SAMPLES = 512,
+    BANDS = 80,
+    AGC_REACH_FRAMES = 15,   /* the gain is the mean power of 2 x 15 + 1 frames */
+    SEGMENT_FRAMES = 27,     /* 0.96 s of audio */
+    STEP_FRAMES = 4,         /* 0.128 s */
+    PATCH = SEGMENT_FRAMES * BANDS,
+    DIMENSIONS = 128,
+    SAMPLES_PER_PUSH_MAX = 16384,
+    /* one push completes a segment every 2,048 samples; a finish releases the frames that the gain still waited for */
+    SEGMENTS_PER_PUSH_MAX = SAMPLES_PER_PUSH_MAX / (STEP_FRAMES * HOP_SAMPLES) + 1 + AGC_REACH_FRAMES / STEP_FRAMES + 1,
+};
+
+/* What a host reads for each segment. */
+typedef struct segment {
+    uint8_t level;                  /* decibels below full scale, 0..127 */
+    int8_t embedding[DIMENSIONS];   /* a unit vector times EMBEDDING_SCALE */
+} segment;
+
+_Static_assert(sizeof(segment) == 1 + DIMENSIONS, "hosts read segments as packed bytes");
+
+/* One stream. Hosts own it, reset it before use, and look at nothing inside. */
+typedef struct extractor {
+    float window[WINDOW_SAMPLES];
+    float band_powers[2 * AGC_REACH_FRAMES + 1][BANDS];   /* rings over the last frames */
+    float frame_powers[2 * AGC_REACH_FRAMES + 1];
+    float frame_energies[2 * AGC_REACH_FRAMES + 1];
+    int16_t patch[SEGMENT_FRAMES][BANDS];
+    float patch_energies[SEGMENT_FRAMES];
+    int32_t window_filled;
+    int32_t patch_filled;
+    int64_t frames_read;       /* spectra taken */
+    int64_t frames_normalised;   /* of these, gain-controlled and moved on to the patch */
+} extractor;
+
+void extractor_reset(extractor *stream);
+
+/* Take up to SAMPLES_PER_PUSH_MAX samples (mono, 16 kHz, full scale 1); return how many segments were written. */
+int32_t extractor_push(extractor *stream, const float *samples, int32_t count, segment *segments);
+
+/* End the stream: write the segments that waited for later frames. The stream must be reset before more is pushed. */
+int32_t extractor_finish(extractor *stream, segment *segments);
+
+/* The stages, in order; fingerprint.c calls them, training reads features through them. */
+void spectrum(const float *window, float *bin_powers);
+void bands(const float *bin_powers, float *band_powers);
+void normalise(const float *band_powers, float gain_power, int16_t *features);
+float decibels(float power);
+void embed(const int16_t *patch, int8_t *embedding);
+
+#endif

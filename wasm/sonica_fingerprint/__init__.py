@@ -1,0 +1,35 @@
+"""The Sonica audio fingerprint: samples in, a compact fingerprint out, the same on every host."""
+
+from sonica_fingerprint.codec import CONTENT_TYPE, decode, encode
+from sonica_fingerprint.errors import FingerprintError, KernelError, MalformedFingerprint, UnsupportedVersion
+from sonica_fingerprint.extractor import Extractor, extract
+from sonica_fingerprint.fingerprint import (
+    DIMENSIONS,
+    EMBEDDING_SCALE,
+    FINGERPRINT_VERSION,
+    SAMPLE_RATE_HZ,
+    SEGMENT_MS,
+    SILENCE_DB,
+    STEP_MS,
+    Fingerprint,
+)
+
+__all__ = [
+    "CONTENT_TYPE",
+    "DIMENSIONS",
+    "EMBEDDING_SCALE",
+    "FINGERPRINT_VERSION",
+    "SAMPLE_RATE_HZ",
+    "SEGMENT_MS",
+    "SILENCE_DB",
+    "STEP_MS",
+    "Extractor",
+    "Fingerprint",
+    "FingerprintError",
+    "KernelError",
+    "MalformedFingerprint",
+    "UnsupportedVersion",
+    "decode",
+    "encode",
+    "extract",
+]
