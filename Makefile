@@ -28,6 +28,7 @@ setup: .venv/installed
 
 lab: .venv/installed
 	$(BIN)/python -m pip install -q --require-hashes -r requirements/lab.txt
+	$(BIN)/python -m pip install -q -r requirements/torch.txt
 
 .venv/dependencies: requirements/dev.txt
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv

@@ -73,6 +73,10 @@ class ReferenceIndex(Protocol):
     def version(self) -> str:
         """Names the catalogue state that answers come from."""
 
+    @property
+    def segments(self) -> int:
+        """How many segments are searched: the more, the likelier one fits by accident."""
+
     async def search(self, query: Fingerprint, *, limit: int) -> list[Candidate]:
         """Return the `limit` best alignments, most votes first."""
 

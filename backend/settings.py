@@ -67,9 +67,9 @@ class Settings(BaseSettings):
     candidates_max: int = Field(24, ge=1, description="Alignments verified for each query.")
     false_accept_rate: float = Field(
         0.01,
-        ge=0.002,
+        ge=0.0001,
         le=0.05,
-        description="Share of clips of no song here that may get an answer; rarer ones were too few to measure.",
+        description="Share of clips of no song here that may get an answer; README has how it was measured.",
     )
     hnsw_search_depth: int = Field(256, ge=8, description="HNSW efSearch: larger finds more, slower.")
     index_poll_seconds: float = Field(2.0, gt=0, description="How often a server looks for catalogue changes.")

@@ -14,7 +14,7 @@ import sysconfig
 from pathlib import Path
 
 KERNEL = Path(__file__).parents[1] / "wasm" / "kernel"
-STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "embedding.c"]
+STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "trunk.c", "embedding.c"]
 # -ffp-contract=off: a fused multiply-add rounds once, WebAssembly has none.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]
 FLAGS += ["-g0", "-Wno-c23-extensions", "-Wno-unused-const-variable"]  # #embed is C23; no file uses every table

@@ -1,41 +1,48 @@
 """Fits the score: degraded clips of held-out tracks against a catalogue, with and without their own song in it.
 
-Usage: calibrate.py CORPUS_FOLDER [--queries 600] [--seed 3] [--output FILE]
-A clip of a held-out track is a positive; a clip of any track, its own song taken away, a negative, and so are voices
-and noise. Use the corpus that scripts/train_embedding.py learnt from, without its recordings of rain and crowds: noise
-is like them.
+Usage: calibrate.py CORPUS_FOLDER... [--clips 4000] [--seed 3] [--samples FOLDER] [--output FILE]
+Every clip is judged twice: with its own song in the catalogue, and with that song taken away; voices and noise are
+judged too. Use the corpora that scripts/train_embedding.py learnt from, without recordings of rain and crowds: noise is
+like them. Thresholds rarer than one in a hundred follow the exponential tail of the wrong answers beyond that.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
-from degradation import KINDS, RATE, Studio, babble, background, change_speed, degrade, unit
+from degradation import KINDS, Studio, babble, background, change_speed, degrade, unit
+from measurement.fixed_catalogue import candidates_of, index_of
 from rich.console import Console
 from rich.progress import track
 from scipy import optimize
 from sonica_fingerprint import Fingerprint, extract
-from train_embedding import audio_files, held_out, read
+from training.corpus import RATE, audio_files, held_out, read
 
-from backend.models import CATALOGUE_THINNING, Change
+from backend.models import Candidate
 from backend.recognition.alignment import align
 from backend.recognition.calibration import Curve, Evidence, Threshold
 from backend.recognition.verify import best_of_each_song, evidence_of, same_recording
 from backend.search.faiss_index import FaissIndex
 
 SECONDS = [1, 2, 3, 5, 10]
+LEAD_SECONDS = 0.5  # of the song before the first clip, for the room to fill
+STRETCH_SECONDS = 20
+CLIPS_A_STRETCH = 6
 CANDIDATES = 48  # twice the product's, so that enough are left when a clip's own song is taken away
 SHARED_SIMILARITY = 0.55  # a song that even the clean clip fits this well holds the same audio: not a wrong answer
+SUSPECT_SIMILARITY = 0.4  # a wrong song that fits less well needs no such look
 RIDGE = 1e-5
-FALSE_ACCEPT_RATES = [0.002, 0.005, 0.01, 0.02, 0.05]  # 0.002 of 1,600 wrong answers are three: no rarer ones are known
+FALSE_ACCEPT_RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2]
+TAIL_RATE = 0.01  # where the exponential tail begins
 
 
 @dataclass(frozen=True)
@@ -46,140 +53,130 @@ class Sample:
     right: bool
 
 
-@dataclass(frozen=True)
-class FixedCatalogue:
-    """A change log over fingerprints; song n+1 is path n."""
-
-    fingerprints: list[Fingerprint]
-
-    async def name(self) -> str:
-        """Return its only name."""
-        return "calibration"
-
-    async def revision(self) -> int:
-        """Return the newest revision."""
-        return len(self.fingerprints)
-
-    async def changes(self, *, after_revision: int) -> AsyncIterator[Change]:
-        """Yield one change a song."""
-        for number in range(after_revision, len(self.fingerprints)):
-            yield Change(number + 1, number + 1, self.fingerprints[number])
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--queries", type=int, default=600, help="clips of each length")
+    parser.add_argument("corpora", type=Path, nargs="+")
+    parser.add_argument("--clips", type=int, default=4000, help="of each length")
     parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
     default = Path(__file__).parents[1] / "backend" / "recognition" / "calibration.json"
     parser.add_argument("--output", type=Path, default=default)
-    parser.add_argument(
-        "--samples", type=Path, help="folder that keeps what was drawn, a file a length, and is read again"
-    )
-    parser.add_argument("--lengths", type=int, nargs="+", default=SECONDS, help="draw these only, and fit nothing")
+    parser.add_argument("--samples", type=Path, required=True, help="keeps what is drawn, and is read again")
     arguments = parser.parse_args()
-    drawn = {seconds: stored(arguments.samples, seconds) for seconds in arguments.lengths}
-    if missing := [seconds for seconds, samples in drawn.items() if not samples]:
-        paths = audio_files(arguments.corpus)
-        index, studio = build(paths), Studio.build(arguments.seed)
-        for seconds in missing:
-            rng = np.random.default_rng([arguments.seed, seconds])
-            samples = draw(paths, index, studio, rng, seconds=seconds, count=arguments.queries)
-            drawn[seconds] = [sample for sample in samples if sample is not None]
-            store(arguments.samples, seconds, drawn[seconds])
-    if arguments.lengths != SECONDS:
-        return
-    curves = [fit(seconds, samples) for seconds, samples in drawn.items()]
+    console = Console(stderr=True)
+    if missing := [seconds for seconds in SECONDS if not (arguments.samples / f"{seconds}.json").exists()]:
+        Bench.set_up(audio_files(arguments.corpora), arguments.seed)
+        store(arguments.samples, "catalogue", Bench.index.segments)
+        with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
+            for seconds in missing:
+                turns = range(-(-arguments.clips // clips_of(seconds)))
+                drawn = pool.map(Bench.draw, turns, [seconds] * len(turns), chunksize=8)
+                shown = track(drawn, f"{seconds} s", total=len(turns), console=console)
+                store(arguments.samples, seconds, [asdict(sample) for samples in shown for sample in samples])
+    drawn_by_length = {seconds: stored(arguments.samples, seconds) for seconds in SECONDS}
+    curves = [fit(seconds, samples) for seconds, samples in drawn_by_length.items()]
     for curve in curves:
-        Console().print(report(curve, drawn[int(curve.seconds)]))
-    note = "log odds of a right answer by clip length; fitted by scripts/calibrate.py"
-    arguments.output.write_text(json.dumps({"note": note, "curves": [asdict(c) for c in curves]}, indent=1) + "\n")
+        console.print(report(curve, drawn_by_length[int(curve.seconds)]))
+    document = {
+        "note": "log odds of a right answer by clip length; fitted by scripts/calibrate.py",
+        "catalogue_segments": json.loads((arguments.samples / "catalogue.json").read_text()),
+        "curves": [asdict(curve) for curve in curves],
+    }
+    arguments.output.write_text(json.dumps(document, indent=1) + "\n")
 
 
-def stored(folder: Path | None, seconds: int) -> list[Sample]:
-    """Return the samples that an earlier run kept."""
-    if folder is None or not (folder / f"{seconds}.json").exists():
-        return []
+def stored(folder: Path, seconds: int) -> list[Sample]:
     rows = json.loads((folder / f"{seconds}.json").read_text())
     return [Sample(Evidence(**row["evidence"]), row["right"]) for row in rows]
 
 
-def store(folder: Path | None, seconds: int, samples: list[Sample]) -> None:
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{seconds}.json").write_text(json.dumps([asdict(sample) for sample in samples]))
+def store(folder: Path, name: int | str, document: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(document))
 
 
-def build(paths: list[Path]) -> FaissIndex:
-    """Index the whole corpus."""
-    shown = track(paths, "catalogue", console=Console(stderr=True))
-    prints = [extract(whole(path)).thinned(CATALOGUE_THINNING) for path in shown]
-    return asyncio.run(FaissIndex.open(Path("unused"), FixedCatalogue(prints), search_depth=256, fresh=True))
+def clips_of(seconds: int) -> int:
+    """Return how many clips of this length a stretch is cut into."""
+    return min(CLIPS_A_STRETCH, STRETCH_SECONDS // seconds)
 
 
-def whole(path: Path) -> npt.NDArray[np.float32]:
-    return read(path, 0, 3 * 3600).astype(np.float32)
+class Bench:
+    """What the processes of the pool share: the catalogue's index, and the studio."""
 
+    paths: list[Path]
+    known: list[int]
+    index: FaissIndex
+    studio: Studio
+    seed: int
 
-def draw(
-    paths: list[Path],
-    index: FaissIndex,
-    studio: Studio,
-    rng: np.random.Generator,
-    *,
-    seconds: int,
-    count: int,
-) -> Iterator[Sample | None]:
-    """Yield the samples of `count` clips: their song there, their song away, and every fourth time noise alone."""
-    known = [number for number, path in enumerate(paths) if held_out(path)]
-    for turn in track(range(count), f"{seconds} s", console=Console(stderr=True)):
-        for present in (True, False):
-            number = int(rng.choice(known if present else len(paths)))
-            clips = cut(paths[number], studio, rng, seconds)
-            if clips is None or in_another_song(clips[0], index, number + 1):
-                continue
-            query = fingerprint(clips[1])
-            yield judge(query, index, right=number + 1 if present else None, without=None if present else number + 1)
-        if turn % 4 == 0:
-            length = seconds * RATE
-            noise = background(length, rng, studio) if turn % 8 else babble(length, rng, studio, 1)
-            yield judge(fingerprint(noise), index, right=None)
+    @classmethod
+    def set_up(cls, paths: list[Path], seed: int) -> None:
+        """Index the whole corpus; called once, before the processes fork."""
+        cls.index = index_of(paths)
+        cls.paths, cls.seed, cls.studio = paths, seed, Studio.build(seed)
+        cls.known = [number for number, path in enumerate(paths) if held_out(path)]
+
+    @classmethod
+    def draw(cls, turn: int, seconds: int) -> list[Sample]:
+        """Return the samples of one stretch's clips, and now and then of noise alone."""
+        rng = np.random.default_rng([cls.seed, seconds, turn])
+        number = int(rng.choice(cls.known))
+        samples = []
+        for clean, heard in cut(cls.paths[number], cls.studio, rng, seconds):
+            samples += cls.judge_twice(fingerprint(heard), fingerprint(clean), number + 1)
+        length = seconds * RATE
+        noise = background(length, rng, cls.studio) if turn % 2 else babble(length, rng, cls.studio, 1)
+        samples.append(judge(fingerprint(noise), cls.search(fingerprint(noise)), right=None))
+        return [sample for sample in samples if sample is not None]
+
+    @classmethod
+    def judge_twice(cls, query: Fingerprint, clean: Fingerprint, song_id: int) -> list[Sample | None]:
+        """Judge a clip with its song in the catalogue, and without."""
+        candidates = cls.search(query)
+        others = [candidate for candidate in candidates if candidate.song_id != song_id][: CANDIDATES // 2]
+        wrong = judge(query, others, right=None)
+        if wrong is not None and wrong.evidence.similarity > SUSPECT_SIMILARITY and cls.in_another_song(clean, song_id):
+            return []
+        return [judge(query, candidates[: CANDIDATES // 2], right=song_id), wrong]
+
+    @classmethod
+    def in_another_song(cls, clean: Fingerprint, song_id: int) -> bool:
+        """Say whether the clean clip also fits another song: a version, a loop from the same library."""
+        others = align(clean, [candidate for candidate in cls.search(clean) if candidate.song_id != song_id])
+        return bool(others) and others[0].similarity > SHARED_SIMILARITY
+
+    @classmethod
+    def search(cls, query: Fingerprint) -> list[Candidate]:
+        """Search as the recognizer does."""
+        return candidates_of(cls.index, query, limit=CANDIDATES)
 
 
 def cut(
     path: Path, studio: Studio, rng: np.random.Generator, seconds: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
-    """Return a clip, clean and degraded with half a second of past, or nothing where the track is silent."""
-    lead = 0.5
-    latest = soundfile.info(path).duration - seconds * 1.1 - 2
-    if latest < 1:
-        return None
-    clean = read(path, rng.uniform(0.5, latest), seconds * 1.1 + 1)
-    if np.sqrt(np.mean(clean**2)) < 0.005:
-        return None
-    played = change_speed(clean, rng.uniform(0.96, 1.04)) if rng.random() < 0.2 else clean
+) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
+    """Yield clips of a stretch, clean and degraded; none where the track is silent."""
+    latest = soundfile.info(path).duration - STRETCH_SECONDS - 1
+    clean = read(path, rng.uniform(0, latest), STRETCH_SECONDS + 1)
+    played, factor = clean, 1.0
+    if rng.random() < 0.2:
+        factor = rng.uniform(0.94, 1.06)
+        played = change_speed(clean, factor)
     kind = str(rng.choice([*["mic"] * 8, *KINDS]))
-    heard = degrade(played, kind, rng, studio)[int(lead * RATE) :]
-    return (clean, heard[: seconds * RATE]) if heard.size >= seconds * RATE else None
-
-
-def in_another_song(clean: npt.NDArray[np.float64], index: FaissIndex, song_id: int) -> bool:
-    """Say whether the clean clip also fits another song: a version, a loop from the same library."""
-    query = fingerprint(clean)
-    candidates = asyncio.run(index.search(query, limit=CANDIDATES))
-    others = align(query, [candidate for candidate in candidates if candidate.song_id != song_id])
-    return bool(others) and others[0].similarity > SHARED_SIMILARITY
+    heard = degrade(played, kind, rng, studio)
+    for start in LEAD_SECONDS + rng.permutation(STRETCH_SECONDS // seconds)[: clips_of(seconds)] * float(seconds):
+        clip = heard[int(start * RATE) : int((start + seconds) * RATE)]
+        original = clean[int(start * factor * RATE) : int((start + seconds) * factor * RATE)]
+        if clip.size == seconds * RATE and original.size >= RATE and np.sqrt(np.mean(original**2)) > 0.005:
+            yield original, clip
 
 
 def fingerprint(clip: npt.NDArray[np.float64]) -> Fingerprint:
     return extract((0.1 * unit(clip)).clip(-1, 1).astype(np.float32))
 
 
-def judge(query: Fingerprint, index: FaissIndex, *, right: int | None, without: int | None = None) -> Sample | None:
-    """Search and verify as the recognizer does, with one song taken away."""
-    candidates = asyncio.run(index.search(query, limit=CANDIDATES))
-    kept = [candidate for candidate in candidates if candidate.song_id != without][: CANDIDATES // 2]
-    best = best_of_each_song(align(query, kept))
+def judge(query: Fingerprint, candidates: list[Candidate], *, right: int | None) -> Sample | None:
+    """Verify as the recognizer does."""
+    best = best_of_each_song(align(query, candidates))
     if not best:
         return None
     shared = [best[0], *(other for other in best[1:] if same_recording(best[0], other))]
@@ -189,7 +186,10 @@ def judge(query: Fingerprint, index: FaissIndex, *, right: int | None, without: 
 
 
 def fit(seconds: int, samples: list[Sample]) -> Curve:
-    """Maximise the likelihood, with a touch of ridge; more evidence must never lower the score."""
+    """Maximise the likelihood, with a touch of ridge; more evidence must never lower the score.
+
+    Right and wrong answers weigh as if half of all clips were of no song in the catalogue.
+    """
     inputs = np.array(
         [[1, sample.evidence.similarity, sample.evidence.margin, sample.evidence.sharpness] for sample in samples]
     )
@@ -201,20 +201,29 @@ def fit(seconds: int, samples: list[Sample]) -> Curve:
     bounds = [(None, None), (0, None), (0, None), (0, None)]
     found = optimize.minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=bounds).x
     curve = Curve(seconds, found[0], found[1], found[2], found[3], thresholds=())
-    wrong = scores(curve, [sample for sample in samples if not sample.right])
-    thresholds = tuple(Threshold(rate, float(np.quantile(wrong, 1 - rate))) for rate in FALSE_ACCEPT_RATES)
-    return replace(curve, thresholds=thresholds)
+    wrong = log_odds(curve, [sample for sample in samples if not sample.right])
+    return replace(curve, thresholds=tuple(Threshold(rate, threshold(wrong, rate)) for rate in FALSE_ACCEPT_RATES))
 
 
-def scores(curve: Curve, samples: list[Sample]) -> npt.NDArray[np.float64]:
-    """Return the probabilities that the curve gives."""
-    return 1 / (1 + np.exp(-np.array([curve.log_odds(sample.evidence) for sample in samples])))
+def threshold(wrong: npt.NDArray[np.float64], rate: float) -> float:
+    """Return the log odds that this share of the wrong answers exceeds, rare ones by the tail's mean excess."""
+    if rate >= TAIL_RATE:
+        return float(np.quantile(wrong, 1 - rate))
+    start = float(np.quantile(wrong, 1 - TAIL_RATE))
+    return start + float((wrong[wrong > start] - start).mean()) * float(np.log(TAIL_RATE / rate))
+
+
+def log_odds(curve: Curve, samples: list[Sample]) -> npt.NDArray[np.float64]:
+    return np.array([curve.log_odds(sample.evidence) for sample in samples])
 
 
 def report(curve: Curve, samples: list[Sample]) -> str:
     """Say how far the curve separates."""
-    right = scores(curve, [sample for sample in samples if sample.right])
-    rows = (f"{t.false_accept_rate:.1%}: {t.score:.2f}, {np.mean(right >= t.score):.1%}" for t in curve.thresholds)
+    right = log_odds(curve, [sample for sample in samples if sample.right])
+    rows = (
+        f"{each.false_accept_rate:.2%}: {each.log_odds:.2f}, {np.mean(right >= each.log_odds):.1%}"
+        for each in curve.thresholds
+    )
     return f"{curve.seconds:>2} s, {len(right)} of {len(samples)} right; rate: threshold, accepted: {'; '.join(rows)}"
 
 

@@ -2,7 +2,7 @@
 
 Usage: degradation.py INPUT.wav OUTPUT.wav --kind mic [--seed 1]
 Everything works on float64 mono at 16 kHz and is drawn from the generator that is passed in, so that a seed repeats it.
-Needs SciPy, pyroomacoustics and soundfile, and for voices the program espeak-ng.
+Needs SciPy, pyroomacoustics, soundfile and imageio-ffmpeg, and for voices the program espeak-ng.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 import soundfile
@@ -60,9 +61,13 @@ class Studio:
     rooms: list[Samples]
 
     @classmethod
-    def build(cls, seed: int, *, rooms: int = 48) -> Studio:
-        """Speak the sentences and simulate the rooms of a seed."""
-        return cls(voices=_speak_all(seed), rooms=[_room(np.random.default_rng([seed, 7, n])) for n in range(rooms)])
+    def build(cls, seed: int, *, rooms: int = 96) -> Studio:
+        """Speak the sentences and simulate the rooms of a seed: half by mirror images, half as decaying noise."""
+        generators = [np.random.default_rng([seed, 7, n]) for n in range(rooms)]
+        return cls(
+            voices=_speak_all(seed),
+            rooms=[_room(rng) if n % 2 else _diffuse_room(rng) for n, rng in enumerate(generators)],
+        )
 
 
 def unit(samples: Samples) -> Samples:
@@ -98,8 +103,10 @@ def babble(length: int, rng: Generator, studio: Studio, talkers: int) -> Samples
 
 
 def background(length: int, rng: Generator, studio: Studio) -> Samples:
-    """A place's noise: hiss, a crowd, both with a swell, a hum, or knocks."""
-    kind = int(rng.integers(5))
+    """A place's noise: hiss, a crowd, both with a swell, a hum, knocks, or notes that another tune might have."""
+    kind = int(rng.integers(6))
+    if kind == 5:
+        return notes(length, rng)
     if kind == 0:
         return coloured_noise(length, rng, rng.uniform(0, 2))
     if kind == 1:
@@ -119,6 +126,25 @@ def background(length: int, rng: Generator, studio: Studio) -> Samples:
         end = min(length, at + 4000)
         knocks[at:end] += rng.uniform(0.2, 1) * decay[: end - at]
     return unit(noise + unit(knocks))
+
+
+def notes(length: int, rng: Generator) -> Samples:
+    """Music-like noise: chords of decaying harmonics on a beat, with a drum of noise."""
+    total = np.zeros(length)
+    seconds = np.arange(RATE) / RATE
+    beat, root = rng.uniform(0.12, 0.6), rng.uniform(60, 240)
+    scale = root * 2 ** (np.array([0, 2, 3, 5, 7, 8, 10, 12, 15, 19]) / 12)
+    for at in np.arange(0, length / RATE, beat):
+        start = int(at * RATE)
+        note = np.zeros(RATE)
+        for pitch in rng.choice(scale, int(rng.integers(1, 4))):
+            for harmonic in range(1, int(rng.integers(2, 9))):
+                note += rng.uniform(0, 1) / harmonic * np.sin(2 * np.pi * pitch * harmonic * seconds)
+        note *= np.exp(-seconds / rng.uniform(0.05, 0.6))
+        note[:2000] += rng.uniform(0, 2) * np.exp(-np.arange(2000) / rng.uniform(50, 500)) * rng.normal(size=2000)
+        end = min(length, start + RATE)
+        total[start:end] += note[: end - start]
+    return unit(total)
 
 
 def with_noise(samples: Samples, snr_db: float, rng: Generator, studio: Studio) -> Samples:
@@ -149,6 +175,16 @@ def band_limit(samples: Samples, low_hz: float, high_hz: float, order: int = 2) 
     return np.asarray(signal.sosfilt(sections, samples))
 
 
+def loudspeaker(samples: Samples, rng: Generator) -> Samples:
+    """A small loudspeaker that plays too loud: no bass, a resonance, and what it distorts."""
+    low = rng.uniform(120, 500)
+    sections = signal.butter(int(rng.integers(1, 4)), low, "high", fs=RATE, output="sos")
+    driven = unit(np.asarray(signal.sosfilt(sections, samples)))
+    peak, peak_poles = signal.iirpeak(rng.uniform(low, 3 * low), rng.uniform(1, 4), fs=RATE)
+    driven = driven + rng.uniform(0, 1.5) * signal.lfilter(peak, peak_poles, driven)
+    return np.tanh(driven * rng.uniform(0.1, 0.8) + rng.uniform(0, 0.2))
+
+
 def compress(samples: Samples, rng: Generator) -> Samples:
     """A recorder's automatic gain: follows the level within tenths of a second."""
     envelope = signal.lfilter([1 - 0.9995], [1, -0.9995], np.abs(samples)) + 0.05 * np.abs(samples).mean() + 1e-6
@@ -156,10 +192,11 @@ def compress(samples: Samples, rng: Generator) -> Samples:
 
 
 def microphone(samples: Samples, rng: Generator, studio: Studio) -> Samples:
-    """A phone in a room: reverberation, noise, response, gain, clipping, sometimes a codec."""
-    heard = reverberate(samples, rng, studio) if rng.random() < 0.85 else samples
+    """A phone in a room: a loudspeaker, reverberation, noise, response, gain, clipping, sometimes a codec."""
+    heard = loudspeaker(samples, rng) if rng.random() < 0.2 else samples
+    heard = reverberate(heard, rng, studio) if rng.random() < 0.85 else heard
     if rng.random() < 0.9:
-        heard = with_noise(heard, rng.uniform(-3, 14), rng, studio)
+        heard = with_noise(heard, rng.uniform(-5, 15), rng, studio)
     if rng.random() < 0.7:
         heard = equalise(heard, rng, rng.uniform(1, 6))
     if rng.random() < 0.8:
@@ -175,10 +212,12 @@ def microphone(samples: Samples, rng: Generator, studio: Studio) -> Samples:
 
 
 def transcode(samples: Samples, rng: Generator) -> Samples:
-    """Through Opus, MP3 or Vorbis at a random quality, or through a GSM telephone."""
-    kind = int(rng.integers(4))
+    """Through Opus, MP3 or Vorbis at a random quality, AAC, or a GSM telephone."""
+    kind = int(rng.integers(5))
     if kind == 3:
         return telephone(samples)
+    if kind == 4:
+        return advanced_audio(samples, int(rng.integers(20, 65)))
     container, subtype = [("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"), ("OGG", "VORBIS")][kind]
     return _through(samples, RATE, container, subtype, rng.uniform(0.5, 0.95))
 
@@ -188,6 +227,18 @@ def telephone(samples: Samples) -> Samples:
     narrow = signal.resample_poly(band_limit(samples, 300, 3400, 4), 1, 2)
     coded = _through(narrow, RATE // 2, "WAV", "GSM610", None)
     return _fit(signal.resample_poly(coded, 2, 1), samples.size)
+
+
+def advanced_audio(samples: Samples, kilobits: int) -> Samples:
+    """AAC, as phones record voice memos."""
+    with tempfile.TemporaryDirectory() as folder:
+        raw, coded = Path(folder) / "raw.wav", Path(folder) / "coded.m4a"
+        soundfile.write(raw, np.clip(0.1 * unit(samples), -1, 1), RATE)
+        ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-threads", "1"]
+        subprocess.run([*ffmpeg, "-i", raw, "-c:a", "aac", "-b:a", f"{kilobits}k", coded], check=True)
+        subprocess.run([*ffmpeg, "-i", coded, "-ar", str(RATE), raw], check=True)
+        decoded = soundfile.read(raw)[0]
+    return _fit(_realigned(decoded, samples), samples.size)
 
 
 def change_speed(samples: Samples, factor: float) -> Samples:
@@ -278,6 +329,22 @@ def _speak(sentence: str, voice: str, words_per_minute: int, pitch: int) -> Samp
     return unit(signal.resample_poly(speech, RATE // common, rate // common))
 
 
+def _diffuse_room(rng: Generator) -> Samples:
+    """A direct sound, a few early reflections, and noise that decays faster at high pitches (Moorer 1979)."""
+    length = int(RATE * rng.uniform(0.25, 1.2))
+    seconds = np.arange(length) / RATE
+    tail = np.zeros(length)
+    for low, high in itertools.pairwise([60, 400, 1200, 3000, 7600]):
+        decay = rng.uniform(0.15, 1.2) / (1 + low / 4000)
+        tail += band_limit(rng.normal(size=length), low, high) * np.exp(-6.9 * seconds / decay)
+    tail *= 1 - np.exp(-seconds / rng.uniform(0.002, 0.03))
+    response = tail / np.sqrt((tail**2).sum()) * 10 ** (-rng.uniform(-6, 12) / 20)  # direct to reverberant ratio
+    response[0] += 1
+    for at in rng.integers(16, 900, size=int(rng.integers(2, 8))):
+        response[min(at, length - 1)] += rng.uniform(-0.6, 0.6)
+    return response / np.abs(response).max()
+
+
 def _room(rng: Generator) -> Samples:
     import pyroomacoustics
 
@@ -307,9 +374,9 @@ KINDS: dict[str, Callable[[Samples, Generator, Studio], Samples]] = {
     "reverb": reverberate,
     "codec": lambda x, rng, studio: transcode(x, rng),
     "telephone": lambda x, rng, studio: telephone(x),
-    "speed": lambda x, rng, studio: change_speed(x, rng.uniform(0.95, 1.05)),
-    "tempo": lambda x, rng, studio: change_tempo(x, rng.uniform(0.94, 1.06)),
-    "pitch": lambda x, rng, studio: change_pitch(x, rng.uniform(0.96, 1.04)),
+    "speed": lambda x, rng, studio: change_speed(x, rng.uniform(0.92, 1.08)),
+    "tempo": lambda x, rng, studio: change_tempo(x, rng.uniform(0.92, 1.08)),
+    "pitch": lambda x, rng, studio: change_pitch(x, rng.uniform(0.94, 1.06)),
 }
 
 

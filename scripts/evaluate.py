@@ -6,11 +6,13 @@ import json
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from measurement.accuracy_table import accuracy_table, to_document
+from measurement.reliability import Reliability, draw_reliability, reliability
 from measurement.scoring import Query, read_answers, read_queries, score
 from rich.console import Console
 
@@ -18,6 +20,7 @@ Rate = Annotated[float, typer.Option(min=0, max=1, help="Share of negatives that
 JsonOut = Annotated[Path | None, typer.Option("--json", help="Write the scores as JSON; - is stdout.")]
 Baseline = Annotated[Path | None, typer.Option(exists=True, help="Show gains on these scores.")]
 WriteBaseline = Annotated[Path | None, typer.Option(help="Keep the scores as a baseline.")]
+Diagram = Annotated[Path | None, typer.Option(help="Draw score against outcome into this PNG; needs matplotlib.")]
 
 
 TABLE_WIDTH = 110  # where no terminal says how wide it is
@@ -34,10 +37,11 @@ def score_answers(
     json_out: JsonOut = None,
     baseline: Baseline = None,
     write_baseline: WriteBaseline = None,
+    diagram: Diagram = None,
 ) -> None:
     """Score answers of `sonica recognize --jsonl`."""
     outputs = (json_out, write_baseline)
-    _report(read_queries(queries), answers, rate=rate, baseline=baseline, outputs=outputs)
+    _report(read_queries(queries), answers, rate=rate, baseline=baseline, outputs=outputs, diagram=diagram)
 
 
 @app.command()
@@ -52,6 +56,7 @@ def run(
     json_out: JsonOut = None,
     baseline: Baseline = None,
     write_baseline: WriteBaseline = None,
+    diagram: Diagram = None,
 ) -> None:
     """Ingest most of a corpus, ask for degraded cuts of all of it, and score the answers.
 
@@ -74,25 +79,41 @@ def run(
         lines = run_sonica(["recognize", *(query.path for query in queries)], data_dir=folder / "data")
         answers = folder / "answers.jsonl"
         answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        _report(queries, answers, rate=rate, baseline=baseline, outputs=(json_out, write_baseline))
+        outputs = (json_out, write_baseline)
+        _report(queries, answers, rate=rate, baseline=baseline, outputs=outputs, diagram=diagram)
 
 
 def _report(
-    queries: list[Query], answers: Path, *, rate: float, baseline: Path | None, outputs: tuple[Path | None, ...]
+    queries: list[Query],
+    answers: Path,
+    *,
+    rate: float,
+    baseline: Path | None,
+    outputs: tuple[Path | None, ...],
+    diagram: Path | None,
 ) -> None:
-    scores = score(queries, read_answers(answers), rate=rate)
-    document = json.dumps(to_document(scores), indent=1)
+    given = read_answers(answers)
+    scores, honesty = score(queries, given, rate=rate), reliability(queries, given)
+    document = json.dumps(to_document(scores) | _calibration(honesty), indent=1)
     to_stdout = Path("-") in outputs
     console = Console(stderr=to_stdout, width=None if sys.stdout.isatty() else TABLE_WIDTH)
     before = json.loads(baseline.read_text())["cells"] if baseline else {}
     console.print(accuracy_table(scores, baseline=before))
     if scores.unanswered or scores.failed:
         console.print(f"{scores.unanswered} queries without an answer, {scores.failed} unreadable: counted as misses")
+    if honesty:
+        console.print(f"expected calibration error of the score: {honesty.expected_calibration_error:.3f}")
+        if diagram:
+            draw_reliability(honesty, diagram)
     if to_stdout:
         print(document)
     for path in outputs:
         if path and path != Path("-"):
             path.write_text(document + "\n")
+
+
+def _calibration(honesty: Reliability | None) -> dict[str, object]:
+    return {"calibration": asdict(honesty)} if honesty else {}
 
 
 def main() -> None:

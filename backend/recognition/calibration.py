@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from importlib import resources
 
 MARGIN_MAX = 0.25  # a rival further behind than this says nothing more
+RATE_MAX = 0.2  # of false accepts over the catalogue of the calibration: where its thresholds end
+LOG_GROWTH_MAX = 1.5  # down to a catalogue of a fifth of that size: the songs of yet smaller ones are often of a kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The score that only this share of the clips of unknown music and noise exceeds."""
+    """The log odds that only this share of the clips of unknown music and noise exceeds."""
 
     false_accept_rate: float
-    score: float
+    log_odds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Curve:
     similarity: float
     margin: float
     sharpness: float
-    thresholds: tuple[Threshold, ...]  # by ascending rate, so by descending score
+    thresholds: tuple[Threshold, ...]  # by ascending rate, so by descending log odds
 
     def log_odds(self, evidence: Evidence) -> float:
         """Return the natural logarithm of right : wrong."""
@@ -55,26 +57,49 @@ class Curve:
             + self.sharpness * evidence.sharpness
         )
 
-    def score_min(self, false_accept_rate: float) -> float:
-        """Return the threshold for this rate, interpolated along the rate's logarithm."""
-        points = [(math.log(threshold.false_accept_rate), threshold.score) for threshold in self.thresholds]
-        return _interpolated(math.log(false_accept_rate), points)
+    def log_odds_min(self, false_accept_rate: float) -> float:
+        """Return the threshold for this rate, interpolated along the rate's logarithm, and beyond the rarest one."""
+        points = [(math.log(threshold.false_accept_rate), threshold.log_odds) for threshold in self.thresholds]
+        rate = math.log(false_accept_rate)
+        (rarest, highest), (next_, lower) = points[:2]
+        if rate < rarest:
+            return highest + (highest - lower) * (rarest - rate) / (next_ - rarest)
+        return _interpolated(rate, points)
 
 
-def probability(evidence: Evidence) -> float:
-    """Return how probable it is that the song is right, were half of all clips not in the catalogue."""
-    log_odds = _by_length(evidence.seconds, lambda curve: curve.log_odds(evidence))
-    return 1 / (1 + math.exp(-max(-50.0, min(50.0, log_odds))))
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What scripts/calibrate.py found, over a catalogue of so many segments."""
+
+    catalogue_segments: int
+    curves: tuple[Curve, ...]  # by ascending length
 
 
-def score_min(seconds: float, *, false_accept_rate: float) -> float:
+def probability(evidence: Evidence, *, catalogue_segments: int) -> float:
+    """Return how probable it is that the song is right, were half of all clips not in the catalogue.
+
+    Every segment that a catalogue has more is a chance more to fit by accident (the union bound), so the odds fall
+    with its size.
+    """
+    odds = _by_length(evidence.seconds, lambda curve: curve.log_odds(evidence)) - _log_growth(catalogue_segments)
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, odds))))
+
+
+def score_min(seconds: float, *, false_accept_rate: float, catalogue_segments: int) -> float:
     """Return the score from which a match of a clip this long is accepted, for a wanted rate of false accepts."""
-    return _by_length(seconds, lambda curve: curve.score_min(false_accept_rate))
+    growth = _log_growth(catalogue_segments)
+    rate = min(RATE_MAX, false_accept_rate / math.exp(growth))
+    odds = _by_length(seconds, lambda curve: curve.log_odds_min(rate)) - growth
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, odds))))
+
+
+def _log_growth(catalogue_segments: int) -> float:
+    return max(-LOG_GROWTH_MAX, math.log(max(1, catalogue_segments) / CALIBRATION.catalogue_segments))
 
 
 def _by_length(seconds: float, value: Callable[[Curve], float]) -> float:
     """Interpolate between the curves along the logarithm of the length; beyond the ends, the ends hold."""
-    return _interpolated(math.log(seconds), [(math.log(curve.seconds), value(curve)) for curve in CURVES])
+    return _interpolated(math.log(seconds), [(math.log(curve.seconds), value(curve)) for curve in CALIBRATION.curves])
 
 
 def _interpolated(x: float, points: Sequence[tuple[float, float]]) -> float:
@@ -86,12 +111,14 @@ def _interpolated(x: float, points: Sequence[tuple[float, float]]) -> float:
     return points[-1][1]
 
 
-def _stored_curves() -> tuple[Curve, ...]:
+def _stored() -> Calibration:
     text = resources.files("backend.recognition").joinpath("calibration.json").read_text()
-    return tuple(
+    stored = json.loads(text)
+    curves = tuple(
         Curve(**{**curve, "thresholds": tuple(Threshold(**threshold) for threshold in curve["thresholds"])})
-        for curve in json.loads(text)["curves"]
+        for curve in stored["curves"]
     )
+    return Calibration(stored["catalogue_segments"], curves)
 
 
-CURVES = _stored_curves()
+CALIBRATION = _stored()

@@ -74,8 +74,13 @@ class Recognizer:
         with _timed(timings, "search"):
             candidates = await self._index.search(query, limit=self._limits.candidates_max)
         with _timed(timings, "verify"):
-            rate = self._limits.false_accept_rate
-            verdict = await asyncio.to_thread(verify, query, candidates, false_accept_rate=rate)
+            verdict = await asyncio.to_thread(
+                verify,
+                query,
+                candidates,
+                false_accept_rate=self._limits.false_accept_rate,
+                catalogue_segments=self._index.segments,
+            )
         with _timed(timings, "catalogue"):
             songs = await self._catalogue.songs([match.song_id for match in verdict.ranked]) if verdict.ranked else {}
         accepted, ranked = _with_songs(verdict, songs)

@@ -16,10 +16,13 @@ SHARED_REFERENCE_COSINE = 0.35  # and what is stored there is alike: 95 % of mus
 RANKED_MAX = 5
 
 
-def verify(query: Fingerprint, candidates: Sequence[Candidate], *, false_accept_rate: float) -> Verdict:
+def verify(
+    query: Fingerprint, candidates: Sequence[Candidate], *, false_accept_rate: float, catalogue_segments: int
+) -> Verdict:
     """Rank the candidates' songs by their best alignment; accept the first if its score is high enough for its length.
 
     false_accept_rate: how many of the clips that are of no song here may get an answer.
+    catalogue_segments: among how many the candidates were found.
 
     Songs that share the first one's audio at this very place are accepted with it: the answer is ambiguous.
     """
@@ -27,17 +30,25 @@ def verify(query: Fingerprint, candidates: Sequence[Candidate], *, false_accept_
         return Verdict(reason="too_short")
     if query.silent:
         return Verdict(reason="silence")
-    best = best_of_each_song(align(query, candidates))
-    if not best:
+    songs = best_of_each_song(align(query, candidates))
+    if not songs:
         return Verdict(reason="below_threshold")
-    shared = [best[0], *(other for other in best[1:] if same_recording(best[0], other))]
-    others = [other for other in best if other not in shared]
+    most = songs[0].similarity
+
+    def matched(alignment: Alignment, rival: float) -> Match:
+        evidence = evidence_of(query, alignment, rival)
+        return _match(query, alignment, probability(evidence, catalogue_segments=catalogue_segments))
+
+    second = songs[1].similarity if len(songs) > 1 else 0.0
+    first = max(songs, key=lambda each: matched(each, second if each is songs[0] else most).score)
+    shared = [first, *(other for other in songs if other is not first and same_recording(first, other))]
+    others = [other for other in songs if other not in shared]
     rival = others[0].similarity if others else 0.0
-    ranked = [_match(query, each, rival) for each in shared] + [
-        _match(query, each, best[0].similarity) for each in others
-    ]
-    seconds = evidence_of(query, best[0], rival).seconds
-    if ranked[0].score < score_min(seconds, false_accept_rate=false_accept_rate):
+    behind = [matched(each, most) for each in others]
+    ranked = [matched(each, rival) for each in shared] + sorted(behind, key=lambda match: -match.score)
+    seconds = evidence_of(query, first, rival).seconds
+    enough = score_min(seconds, false_accept_rate=false_accept_rate, catalogue_segments=catalogue_segments)
+    if ranked[0].score < enough:
         return Verdict(ranked=tuple(ranked[:RANKED_MAX]), reason="below_threshold")
     return Verdict(ranked=tuple(ranked[: max(RANKED_MAX, len(shared))]), accepted=len(shared))
 
@@ -78,12 +89,12 @@ def evidence_of(query: Fingerprint, alignment: Alignment, rival: float) -> Evide
     return Evidence(alignment.similarity, alignment.sharpness, rival, seconds)
 
 
-def _match(query: Fingerprint, alignment: Alignment, rival: float) -> Match:
+def _match(query: Fingerprint, alignment: Alignment, score: float) -> Match:
     offset_ms = round(alignment.offset_steps * STEP_MS)
     start_ms = max(0, -round(offset_ms / alignment.speed))
     return Match(
         song_id=alignment.candidate.song_id,
-        score=probability(evidence_of(query, alignment, rival)),
+        score=score,
         offset_ms=offset_ms,
         segments=(
             Segment(

@@ -1,4 +1,4 @@
-"""The reference index: the fingerprints' own bytes under HNSW, caught up from the catalogue's change log."""
+"""The reference index: the fingerprints' vectors under HNSW, caught up from the catalogue's change log."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DENSE_QUERY_SEGMENTS = 16  # longer queries search every second segment: neighbo
 ADD_SLICE = 32  # vectors added at a time while searches wait, about 10 ms
 DEAD_SHARE_MAX = 0.5  # more than half of the index was removed or replaced: building it anew costs less than it saves
 WINDOW_MARGIN_STEPS = 12  # stored segments around an alignment that verification may shift or stretch into
-STRETCH_MAX = 1.06
+STRETCH_MAX = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,11 @@ class FaissIndex:
         """Names the catalogue state that answers come from: fingerprint version and revision."""
         return f"v{FINGERPRINT_VERSION}-r{self._revision}"
 
+    @property
+    def segments(self) -> int:
+        """How many segments are searched."""
+        return self._directory.segments - self._directory.dead_segments
+
     async def search(self, query: Fingerprint, *, limit: int) -> list[Candidate]:
         """Return the `limit` best alignments, most votes first."""
         return await asyncio.to_thread(self._search, query, limit)
@@ -106,7 +111,6 @@ class FaissIndex:
     def status(self) -> IndexStatus:
         """Say what the index holds; bytes are those of a snapshot."""
         with self._lock.reading():
-            alive = self._directory.segments - self._directory.dead_segments
             return IndexStatus(
                 version=self.version,
                 fingerprint_version=FINGERPRINT_VERSION,
@@ -115,7 +119,7 @@ class FaissIndex:
                 segments=self._directory.segments,
                 dead_segments=self._directory.dead_segments,
                 bytes=self._vectors.nbytes + sum(array.nbytes for array in self._directory.to_arrays().values()),
-                audio_seconds=alive * STEP_MS * CATALOGUE_THINNING / 1000,
+                audio_seconds=self.segments * STEP_MS * CATALOGUE_THINNING / 1000,
             )
 
     # --- state -------------------------------------------------------------------------------------------------------

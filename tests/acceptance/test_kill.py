@@ -9,7 +9,7 @@ from tests.acceptance.sonica_process import Sonica
 from tests.music import write_clip, write_song
 
 KILLS = 16
-SONGS = 32
+SONGS = 48
 ROUNDS_WITH_SERVER = 4
 SONGS_A_ROUND = 6
 
@@ -73,7 +73,7 @@ def _ingest_and_kill(sonica: Sonica, songs: Path, moments: random.Random) -> set
     with process:
         assert process.stdout is not None
         if moments.random() < 0.25:
-            time.sleep(moments.uniform(0, 3))
+            time.sleep(moments.uniform(0, 0.8))  # about as long as it takes to start
         lines = []
         new_songs_at_most = moments.randint(0, 3)
         while sum('"added"' in line for line in lines) < new_songs_at_most and (line := process.stdout.readline()):

@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 
 RATE, WINDOW, HOP, BANDS, SEGMENT_FRAMES, STEP_FRAMES, DIMENSIONS, REACH = 16_000, 2048, 512, 80, 27, 4, 128, 15
+CONVOLUTIONS = [(5, 2), (3, 1), (3, 2), (3, 1)]  # kernel, frames a step
+SHAPES = [(24, 32), (48, 9 * 24), (96, 9 * 48), (128, 9 * 96), (256, 10 * 128), (128, 256), (128, 2160)]
 WEIGHTS = Path(__file__).parents[2] / "wasm" / "kernel" / "weights.bin"
 
 
@@ -21,17 +23,51 @@ def features(samples):
 
 
 def embeddings(feature_rows):
-    """Signed bytes, (segments, 128)."""
-    raw = WEIGHTS.read_bytes()
-    patch = SEGMENT_FRAMES * BANDS
-    rows = np.frombuffer(raw, np.int8, DIMENSIONS * patch).reshape(DIMENSIONS, patch).astype(np.float64)
-    bias = np.frombuffer(raw, "<i4", DIMENSIONS, DIMENSIONS * patch)
-    scale = np.frombuffer(raw, "<f4", DIMENSIONS, DIMENSIONS * (patch + 4))
+    """Signed bytes, (segments, 128): a linear map of each patch, and what four convolutions and two layers add."""
+    layers = list(weights())
     starts = range(0, len(feature_rows) - SEGMENT_FRAMES + 1, STEP_FRAMES)
-    patches = np.stack([feature_rows[s : s + SEGMENT_FRAMES].ravel() for s in starts])
-    components = (patches @ rows.T + bias) * scale
+    patches = np.stack([feature_rows[s : s + SEGMENT_FRAMES] for s in starts])
+    columns = patches[..., None]  # (segments, frames, bands, channels)
+    for layer, (kernel, frame_step) in zip(layers, CONVOLUTIONS, strict=False):
+        columns = activation(convolution(columns, layer, kernel, frame_step))
+    hidden = activation(dense(columns[:, :2].reshape(len(patches), -1), layers[4]))
+    components = dense(hidden, layers[5]) + dense(patches.reshape(len(patches), -1), layers[6])
     units = components / np.linalg.norm(components, axis=1, keepdims=True)
     return np.clip(np.floor(units * 360 + 0.5), -127, 127)
+
+
+def weights():
+    """Yield each layer's rows, biases and scales as wasm/kernel/weights.h says that they follow each other."""
+    raw, at = WEIGHTS.read_bytes(), 0
+    for rows, inputs in SHAPES:
+        yield (
+            np.frombuffer(raw, np.int8, rows * inputs, at).reshape(rows, inputs).astype(np.float64),
+            np.frombuffer(raw, "<i4", rows, at + rows * inputs),
+            np.frombuffer(raw, "<f4", rows, at + rows * (inputs + 4)).astype(np.float64),
+        )
+        at += rows * (inputs + 8)
+    assert at == len(raw)
+
+
+def convolution(columns, layer, kernel, frame_step):
+    """Slide over frames without padding and over every second band with zeros beyond the edges."""
+    rows, bias, scale = layer
+    padded = np.pad(columns, ((0, 0), (0, 0), (kernel // 2, kernel // 2), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), axis=(1, 2))
+    windows = np.moveaxis(windows[:, ::frame_step, ::2], 3, -1)  # (.., frames, bands, channels) of each window
+    taps = windows.reshape(*windows.shape[:3], -1)
+    return (taps @ rows[:, : taps.shape[-1]].T + bias) * scale
+
+
+def dense(values, layer):
+    """Weights, bias, scale."""
+    rows, bias, scale = layer
+    return (values @ rows.T + bias) * scale
+
+
+def activation(values):
+    """Whole numbers from 0 to 8191."""
+    return np.clip(np.floor(values + 0.5), 0, 8191)
 
 
 def band_matrix():

@@ -1,4 +1,4 @@
-/* The only loop: samples -> windows -> band powers -> gain control -> patches -> segments. */
+/* The only loop: samples -> windows -> band powers -> gain control -> patches, trunk -> segments. */
 #include "fingerprint.h"
 #include "tables.h"
 
@@ -42,10 +42,11 @@ static int32_t normalise_frame(extractor *stream, segment *out) {
     int slot = (int)(frame % RING);
     normalise(stream->band_powers[slot], gain_power(stream, frame), stream->patch[stream->patch_filled]);
     stream->patch_energies[stream->patch_filled++] = stream->frame_energies[slot];
+    trunk_push(&stream->trunk, (const int16_t(*)[BANDS])&stream->patch[stream->patch_filled - 1]);
     if (stream->patch_filled < SEGMENT_FRAMES) return 0;
 
     out->level = patch_level(stream);
-    embed(&stream->patch[0][0], out->embedding);
+    embed(&stream->patch[0][0], &stream->trunk, out->embedding);
     stream->patch_filled = SEGMENT_FRAMES - STEP_FRAMES;
     __builtin_memmove(stream->patch, stream->patch[STEP_FRAMES], sizeof(stream->patch[0]) * (size_t)stream->patch_filled);
     __builtin_memmove(stream->patch_energies, stream->patch_energies + STEP_FRAMES,
@@ -56,6 +57,7 @@ static int32_t normalise_frame(extractor *stream, segment *out) {
 void extractor_reset(extractor *stream) {
     stream->window_filled = stream->patch_filled = 0;
     stream->frames_read = stream->frames_normalised = 0;
+    trunk_reset(&stream->trunk);
 }
 
 /* Hosts may push anything: what is no number becomes silence, what is absurdly loud is clipped. */

@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 enum {
-    FINGERPRINT_VERSION = 1,
+    FINGERPRINT_VERSION = 2,
     SAMPLE_RATE_HZ = 16000,
     WINDOW_SAMPLES = 2048,
     HOP_SAMPLES = 512,
@@ -16,6 +16,16 @@ enum {
     STEP_FRAMES = 4,         /* 0.128 s */
     PATCH = SEGMENT_FRAMES * BANDS,
     DIMENSIONS = 128,
+
+    /* The trunk: each layer halves the bands, the first and the third also the frames. */
+    KERNEL1 = 5,
+    TAPS1 = 32,              /* 5 x 5 and zeros, so that vectors are full */
+    BANDS1 = BANDS / 2, CHANNELS1 = 24,
+    BANDS2 = BANDS1 / 2, CHANNELS2 = 48,
+    BANDS3 = BANDS2 / 2, CHANNELS3 = 96,
+    BANDS4 = BANDS3 / 2, CHANNELS4 = 128,
+    HIDDEN = 256,
+
     SAMPLES_PER_PUSH_MAX = 16384,
     /* one push completes a segment every 2,048 samples; a finish releases the frames that the gain still waited for */
     SEGMENTS_PER_PUSH_MAX = SAMPLES_PER_PUSH_MAX / (STEP_FRAMES * HOP_SAMPLES) + 1 + AGC_REACH_FRAMES / STEP_FRAMES + 1,
@@ -29,6 +39,15 @@ typedef struct segment {
 
 _Static_assert(sizeof(segment) == 1 + DIMENSIONS, "hosts read segments as packed bytes");
 
+/* What the trunk remembers: of each layer the newest columns, with a band of zeros beyond either edge. */
+typedef struct trunk {
+    _Alignas(16) int16_t columns1[3][BANDS1 + 2][CHANNELS1];
+    _Alignas(16) int16_t columns2[3][BANDS2 + 2][CHANNELS2];
+    _Alignas(16) int16_t columns3[3][BANDS3 + 2][CHANNELS3];
+    _Alignas(16) int16_t columns4[2][BANDS4][CHANNELS4];
+    int64_t frames, count1, count2, count3, count4;   /* columns made so far */
+} trunk;
+
 /* One stream. Hosts own it, reset it before use, and look at nothing inside. */
 typedef struct extractor {
     float window[WINDOW_SAMPLES];
@@ -37,6 +56,7 @@ typedef struct extractor {
     float frame_energies[2 * AGC_REACH_FRAMES + 1];
     int16_t patch[SEGMENT_FRAMES][BANDS];
     float patch_energies[SEGMENT_FRAMES];
+    trunk trunk;
     int32_t window_filled;
     int32_t patch_filled;
     int64_t frames_read;       /* spectra taken */
@@ -56,6 +76,9 @@ void spectrum(const float *window, float *bin_powers);
 void bands(const float *bin_powers, float *band_powers);
 void normalise(const float *band_powers, float gain_power, int16_t *features);
 float decibels(float power);
-void embed(const int16_t *patch, int8_t *embedding);
+void trunk_reset(trunk *state);
+void trunk_push(trunk *state, const int16_t (*newest)[BANDS]);   /* the newest frame; the four before it are read too */
+void trunk_read(const trunk *state, int16_t *hidden);
+void embed(const int16_t *patch, const trunk *state, int8_t *embedding);
 
 #endif

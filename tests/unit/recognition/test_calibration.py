@@ -5,7 +5,20 @@ import math
 
 import pytest
 
-from backend.recognition.calibration import CURVES, Evidence, probability, score_min
+from backend.recognition.calibration import CALIBRATION, Evidence
+from backend.recognition.calibration import probability as probability_in
+from backend.recognition.calibration import score_min as score_min_in
+
+SEGMENTS = CALIBRATION.catalogue_segments
+
+
+def probability(evidence, *, segments=SEGMENTS):
+    return probability_in(evidence, catalogue_segments=segments)
+
+
+def score_min(seconds, rate, *, segments=SEGMENTS):
+    return score_min_in(seconds, false_accept_rate=rate, catalogue_segments=segments)
+
 
 SIMILARITIES = [-0.2, 0.1, 0.3, 0.5, 0.7, 0.95]
 
@@ -28,15 +41,33 @@ def test_probability_has_no_jumps_between_lengths():
 
 
 def test_curves_are_by_ascending_length_and_finite():
-    assert [curve.seconds for curve in CURVES] == sorted(curve.seconds for curve in CURVES)
+    assert [curve.seconds for curve in CALIBRATION.curves] == sorted(curve.seconds for curve in CALIBRATION.curves)
     assert all(
         math.isfinite(curve.intercept) and curve.similarity > 0 and curve.margin >= 0 and curve.sharpness >= 0
-        for curve in CURVES
+        for curve in CALIBRATION.curves
     )
 
 
 @pytest.mark.parametrize("seconds", [0.96, 1.5, 3, 4.2, 10, 20])
 def test_rarer_false_accepts_ask_for_higher_scores(seconds):
-    thresholds = [score_min(seconds, false_accept_rate=rate) for rate in (0.002, 0.003, 0.005, 0.01, 0.03, 0.05)]
+    thresholds = [score_min(seconds, rate) for rate in (0.0001, 0.0003, 0.002, 0.005, 0.01, 0.03, 0.05)]
     assert thresholds == sorted(thresholds, reverse=True)
     assert 0 < thresholds[-1] < thresholds[0] < 1
+
+
+def test_the_same_evidence_says_less_in_a_larger_catalogue():
+    evidence = Evidence(0.45, 0.3, 0.2, 5)
+    scores = [probability(evidence, segments=SEGMENTS * factor) for factor in (0.1, 1, 10, 1000)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > scores[-1]
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 5, 10])
+def test_a_rate_ten_times_as_rare_is_asked_where_the_catalogue_is_ten_times_as_large(seconds):
+    evidence = [Evidence(n / 100, n / 200, 0.1, seconds) for n in range(5, 100)]
+
+    def accepted(rate, segments):
+        return [probability(e, segments=segments) >= score_min(seconds, rate, segments=segments) for e in evidence]
+
+    assert accepted(0.01, SEGMENTS * 10) == accepted(0.001, SEGMENTS)
+    assert sum(accepted(0.01, SEGMENTS)) > sum(accepted(0.01, SEGMENTS * 10)) > 0

@@ -62,7 +62,7 @@ async def test_clip_is_recognized_with_its_song_and_timings(tmp_path):
 
 async def test_unknown_clip_is_no_match_with_ranked_candidates(tmp_path):
     recognizer, _, _ = await recognizer_of(tmp_path, 1, 2, 3)
-    recognition = await recognizer.recognize_clip(clip_of(9))
+    recognition = await recognizer.recognize_clip(clip_of(11))
     assert (recognition.status, recognition.reason) == ("no_match", "below_threshold")
     assert recognition.matches == ()
     assert len(recognition.candidates) > 0

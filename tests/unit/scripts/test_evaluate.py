@@ -6,6 +6,7 @@ import sys
 import evaluate
 import pytest
 from measurement.accuracy_table import to_document
+from measurement.reliability import reliability
 from measurement.scoring import Answer, Query, Share, read_answers, read_queries, score
 
 
@@ -95,3 +96,27 @@ def test_command_writes_the_document_and_shows_gains_when_there_is_a_baseline(tm
     assert "+100.0" in capsys.readouterr().out
     document = json.loads((tmp_path / "new.json").read_text())
     assert document["cells"]["clean_5s"]["top1"]["share"] == 1.0
+
+
+def honest(count, *, value, right):
+    """So many answers of one score, of which so many are right, and as many negatives that scored nothing."""
+    queries = [asked(f"{value}-{n}") for n in range(count)]
+    answers = {q.path: heard("a" if n < right else "b", value=value) for n, q in enumerate(queries)}
+    negatives = [asked(f"{value}-neg-{n}", None, cell="neg") for n in range(count)]
+    return queries + negatives, answers | {q.path: heard("b", value=0.0) for q in negatives}
+
+
+def test_calibration_error_is_nothing_when_scores_are_honest():
+    found = reliability(*honest(100, value=0.8, right=80))
+    assert found.expected_calibration_error == pytest.approx(0)
+    assert [round(each.right, 2) for each in found.bins] == [0.0, 0.8]
+
+
+def test_calibration_error_is_the_gap_when_scores_are_boastful():
+    found = reliability(*honest(100, value=0.9, right=50))
+    assert found.expected_calibration_error == pytest.approx(0.5 * 0.4)
+    assert sum(each.weight for each in found.bins) == pytest.approx(1)
+
+
+def test_calibration_is_unknown_when_there_are_no_negatives():
+    assert reliability([asked("1")], {"1": heard()}) is None

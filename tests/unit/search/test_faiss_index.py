@@ -39,12 +39,13 @@ async def test_clip_finds_its_song_and_place(tmp_path):
     assert best.embeddings.shape == (len(best.positions), 128)
 
 
-async def test_stored_embeddings_are_those_that_were_ingested(tmp_path):
+async def test_stored_embeddings_are_near_those_that_were_ingested(tmp_path):
     index = await opened(await catalogue_of(1), tmp_path)
     best = (await found(index, 1))[0]
     whole = extract(make_music(1, 12)).thinned(4)
     rows = np.frombuffer(whole.embeddings, np.int8).reshape(-1, 128)
-    assert (best.embeddings == rows[best.positions // 4]).all()
+    ingested = np.clip(rows[best.positions // 4].astype(int), -75, 75)
+    assert np.abs(best.embeddings - ingested).max() <= 5  # sixteen levels, ten apart
 
 
 async def test_empty_index_and_silent_query_find_nothing(tmp_path):

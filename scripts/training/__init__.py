@@ -1,0 +1,1 @@
+"""The parts of scripts/train_embedding.py: corpus, pairs, linear start, network, contrast, weights file."""
