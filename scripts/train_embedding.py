@@ -1,10 +1,11 @@
 """Learns the embedding from music and writes wasm/kernel/weights.bin.
 
 Usage: train_embedding.py CORPUS_FOLDER... --work FOLDER [--passes 4] [--steps 6000] [--seed 1]
-Three steps, the first kept in the work folder and read again: pairs of moments, stored and heard through rooms, noise,
+Four steps, the first kept in the work folder and read again: pairs of moments, stored and heard through rooms, noise,
 microphones, codecs and speeds (training/pairs.py); the linear map (training/discriminant.py); the network around it
-(training/contrast.py). One track in seven is held out, by its name, for the learning curve and for calibration.
-The work folder then holds pairs/, curve.csv, curve.png, and embedder.pt, the weights before rounding.
+(training/contrast.py); the linear map added once more (training/blend.py). One track in seven is held out, by its
+name, for the learning curve and for calibration. The work folder then holds pairs/, held_out/, curve.csv, curve.png,
+and embedder.pt, the weights before blending and rounding.
 
 Seeded: a second run sees the same batches; sums differ in their last bits with the BLAS and threads at hand, so the
 weights differ, and accuracy by less than its own uncertainty.
@@ -19,6 +20,7 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from rich.console import Console
+from training.blend import blend
 from training.contrast import Progressed, Schedule, train
 from training.corpus import audio_files, held_out
 from training.discriminant import discriminant
@@ -41,7 +43,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its highest")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes and threads")
-    parser.add_argument("--from", dest="start", type=Path, help="go on from this embedder.pt: no linear start")
+    parser.add_argument("--from", dest="resumed", type=Path, help="go on from this embedder.pt")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.jobs)
     console = Console(stderr=True)
@@ -54,16 +56,16 @@ def main() -> None:
     unseen = _pairs(arguments.work / "held_out", others, passes=1, **options)
     console.print(f"{len(pairs.table)} pairs, {len(unseen.table)} of tracks held out")
 
-    if arguments.start:
-        embedder = Embedder(np.zeros((128, 27 * 80), np.float32), np.zeros(27 * 80, np.float32))
-        embedder.load_state_dict(torch.load(arguments.start))
-    else:
-        embedder = Embedder(*discriminant(pairs, arguments.seed, console))
+    start = discriminant(pairs, arguments.seed, console)
+    embedder = Embedder(*start)
+    if arguments.resumed:
+        embedder.load_state_dict(torch.load(arguments.resumed))
     schedule = Schedule(arguments.steps, arguments.batch, arguments.rate, arguments.seed)
     curve = train(embedder, pairs, unseen, schedule, arguments.work)
     plot(curve, arguments.work / "curve.png")
     sample = np.random.default_rng(arguments.seed).integers(0, len(pairs.table), PATCHES_FOR_SCALES)
     patches = np.concatenate(pairs.patches(np.sort(sample), np.zeros(len(sample), np.int64)))
+    blend(embedder, *start, patches)
     arguments.output.write_bytes(weights_file(embedder, patches))
     console.print(f"wrote {arguments.output}; now build the kernel, scripts/make_vectors.py, scripts/calibrate.py")
 

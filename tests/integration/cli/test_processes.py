@@ -95,10 +95,13 @@ def test_refusal_by_a_server_is_its_problem_and_an_exit_code(commands: Commands,
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_ingest_says_how_to_go_on_and_goes_on(commands: Commands, signal_number: int) -> None:
+def test_interrupted_ingest_says_how_to_go_on_and_goes_on(
+    commands: Commands, signal_number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SONICA_INGEST_WORKERS", "1")  # so that the signal comes amid the work, however busy we are
     album = commands.folder / "album"
     for seed in range(12):
-        write_song(album / f"{seed:02}.wav", seed, seconds=60)
+        write_song(album / f"{seed:02}.wav", seed, seconds=120)
     with start("ingest", album, "--jsonl") as process:
         assert process.stdout is not None
         first = process.stdout.readline()

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("pyroomacoustics")
 
 from training import contrast, pairs  # noqa: E402
+from training.blend import blend  # noqa: E402
 from training.corpus import BANDS, SEGMENT_FRAMES, read, to_features  # noqa: E402
 from training.network import Embedder  # noqa: E402
 from training.pairs import PAIR, Pairs, Stretch, Worker  # noqa: E402
@@ -103,3 +104,25 @@ def test_size_is_that_of_the_kernels_own_file_when_exported():
     patches = np.zeros((4, SEGMENT_FRAMES, BANDS), np.float32)
     patches[1] = 100
     assert len(weights_file(embedder(), patches)) == oracle.WEIGHTS.stat().st_size
+
+
+def likenesses(vectors):
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (units @ units.T)[np.triu_indices(len(units), 1)]
+
+
+def test_embeddings_are_alike_where_the_start_has_them_alike_when_it_is_blended_in():
+    rng = np.random.default_rng(3)
+    patches = rng.normal(scale=200, size=(200, SEGMENT_FRAMES, BANDS)).astype(np.float32)
+    linear = rng.normal(size=(128, SEGMENT_FRAMES * BANDS)).astype(np.float32)
+    mean = rng.normal(size=SEGMENT_FRAMES * BANDS).astype(np.float32)
+    start = likenesses((patches.reshape(200, -1) - mean) @ linear.T)
+    made = embedder()
+
+    def now():
+        with torch.no_grad():
+            return np.corrcoef(likenesses(made(torch.from_numpy(patches)).numpy()), start)[0, 1]
+
+    before = now()
+    blend(made, linear, mean, patches)
+    assert now() > before + 0.2

@@ -1,0 +1,1 @@
+"""What compare_peers.py measures Sonica against, and how."""
