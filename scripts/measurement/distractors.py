@@ -117,12 +117,12 @@ def blended(songs: Sequence[Fingerprint], *, seed: int) -> Iterator[Fingerprint]
 def likeness(strangers: Sequence[Fingerprint], kinds: Mapping[str, Sequence[Fingerprint]]) -> dict[str, float]:
     """Return for each kind the mean cosine of the strangers' segments to the nearest of equally many of its own."""
     rng = np.random.default_rng(1)
-    vectors = {kind: unit(np.concatenate([rows_of(song) for song in songs])) for kind, songs in kinds.items()}
-    count = min(LIKENESS_SEGMENTS, *map(len, vectors.values()))
+    rows = {kind: np.concatenate([rows_of(song) for song in songs]) for kind, songs in kinds.items()}
+    count = min(LIKENESS_SEGMENTS, *map(len, rows.values()))
     queries = unit(np.concatenate([rows_of(stranger) for stranger in strangers]))
     nearest = {}
-    for kind, every in vectors.items():
-        drawn = every[rng.choice(len(every), count, replace=False)]
+    for kind, every in rows.items():
+        drawn = unit(every[rng.choice(len(every), count, replace=False)])
         nearest[kind] = round(float((queries @ drawn.T).max(axis=1).mean()), 4)
     return nearest
 
