@@ -186,10 +186,7 @@ def judge(query: Fingerprint, candidates: list[Candidate], *, right: int | None)
 
 
 def fit(seconds: int, samples: list[Sample]) -> Curve:
-    """Maximise the likelihood, with a touch of ridge; more evidence must never lower the score.
-
-    Right and wrong answers weigh as if half of all clips were of no song in the catalogue.
-    """
+    """Maximise the likelihood, with a touch of ridge; more evidence must never lower the score."""
     inputs = np.array(
         [[1, sample.evidence.similarity, sample.evidence.margin, sample.evidence.sharpness] for sample in samples]
     )
