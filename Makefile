@@ -5,12 +5,14 @@ DATA ?= data
 DEMO ?= demo
 SOURCES := $(wildcard wasm/kernel/*) setup.py pyproject.toml scripts/build_kernel.py
 
+ENGINES := tests/edge/node_modules/.package-lock.json
+
 .PHONY: run test check format setup lab lock
 
 run: .venv/installed
 	$(BIN)/python scripts/run_demo.py --data-dir "$(DATA)" --demo-dir "$(DEMO)"
 
-test: .venv/installed
+test: .venv/installed $(ENGINES)
 	$(BIN)/python -m pytest -q $(TESTS)
 
 check: .venv/installed
@@ -38,6 +40,10 @@ lab: .venv/installed
 .venv/installed: .venv/dependencies $(SOURCES)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@
+
+# The edge's engines, for the tests: Pyodide and workerd, by npm.
+$(ENGINES): tests/edge/package-lock.json .venv/dependencies
+	PYTHONPATH=scripts $(BIN)/python -c "from edge_benchmarks.cloudflare_host.engines import install_engines as install; install()"
 
 # Pins with hashes and without addresses; needs uv.
 lock:

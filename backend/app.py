@@ -11,15 +11,23 @@ import structlog
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from backend.api import health, problems, recognize, songs
+from backend.api import health, match, me, problems, recognize, songs
+from backend.api.access import Access, documented
 from backend.api.limits import Limits, RequestLimits
+from backend.api.request_report import RequestReport
 from backend.api.request_scope import RequestScope
 from backend.composition import Origin, open_origin
-from backend.observability import Metrics, configure_logging
+from backend.observability.logs import configure_logging
+from backend.observability.metrics import Metrics
+from backend.observability.tracing import Tracing
 from backend.settings import Settings
 
 _log = structlog.stdlib.get_logger("sonica.app")
 _DESCRIPTION = """Name the song that a few seconds of audio are from.
+
+Whoever can, sends the audio's fingerprint: a tenth of the bytes or less, which nobody can play. The clients do where
+they have the kernel, and send the audio where not: `sonica recognize --server`, `sonica_fingerprint.client` in Python
+(the standard library and nothing else), `wasm/browser/sonica-client.mjs` in JavaScript.
 
 Every error is an `application/problem+json` (RFC 9457) with one of these codes:
 
@@ -33,13 +41,16 @@ def create_app(
 ) -> FastAPI:
     """Return the application; what it serves from is opened when it starts and closed when it stops."""
     configure_logging(settings.log_level)
+    tracing = Tracing.from_settings(settings, version=_version())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_origin(settings) as origin:
             app.state.origin = origin
-            async with following_catalogue(origin, poll_seconds=settings.index_poll_seconds):
+            async with following_catalogue(origin, poll_seconds=settings.index_poll_seconds), warming_cache(origin):
                 yield
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
 
     app = FastAPIOffline(  # /docs loads nothing from elsewhere
         redoc_url=None,
@@ -48,13 +59,21 @@ def create_app(
         description=_DESCRIPTION + problems.errors_table(),
         lifespan=lifespan,
     )
-    app.state.metrics = metrics = Metrics()
-    for room in (recognize, songs, health, problems):
+    app.state.metrics = metrics = Metrics(version=_version(), recognitions_max=settings.concurrent_requests_max)
+    app.state.stopping = False  # /readyz tells balancers
+    guarded, others = (recognize, match, songs, *([me] if settings.auth == "on" else [])), (health, problems)
+    for room in guarded:
+        app.include_router(room.router, **documented(settings))
+    for room in others:
         app.include_router(room.router)
     problems.answer_with_problems(app)
     limits = Limits.from_settings(settings, recognition_paths=recognize.PATHS)
     app.add_middleware(RequestLimits, limits=limits)
-    app.add_middleware(RequestScope, metrics=metrics)  # the last one added is the outermost
+    if settings.auth == "on":
+        app.add_middleware(Access, settings=settings)
+    routers = [room.router for room in (*guarded, *others)]
+    app.state.report = report = RequestReport(metrics, routers=routers, recognition_paths=recognize.PATHS)
+    app.add_middleware(RequestScope, report=report, tracing=tracing)  # the last one added is the outermost
     return app
 
 
@@ -69,6 +88,17 @@ async def following_catalogue(origin: Origin, *, poll_seconds: float) -> AsyncIt
         stopping.set()  # no cancellation: a change half applied must not be saved
         await following
         await asyncio.to_thread(origin.index.save)
+
+
+@asynccontextmanager
+async def warming_cache(origin: Origin) -> AsyncIterator[None]:
+    """Load what is likely to be asked for, while requests are served already."""
+    warming = asyncio.create_task(origin.cache.warm(origin.settings.cache_warm_songs))
+    try:
+        yield
+    finally:
+        warming.cancel()
+        await asyncio.gather(warming, return_exceptions=True)
 
 
 async def _follow(origin: Origin, *, poll_seconds: float, stopping: asyncio.Event) -> None:

@@ -13,11 +13,19 @@ SonicaError
 │   │   └── WorkerCrashed            422 worker_crashed
 │   ├── InvalidRequest               422 invalid_request
 │   ├── InvalidFingerprint           422 invalid_fingerprint
+│   ├── Unauthenticated              401 unauthenticated
+│   ├── InvalidCredentials           401 invalid_credentials
+│   ├── InsufficientScope            403 insufficient_scope
+│   ├── TooManyRequests              429 too_many_requests
+│   ├── UserNotFound                 404 user_not_found
+│   ├── KeyNotFound                  404 key_not_found
 │   ├── SongNotFound                 404 song_not_found
+│   ├── MatchNotFound                404 match_not_found
 │   ├── NotFound                     404 not_found
 │   └── MethodNotAllowed             405 method_not_allowed
 ├── UnavailableError                 the service cannot answer now; try again
 │   ├── CatalogueUnavailable         503 catalogue_unavailable
+│   ├── IssuerUnavailable            503 issuer_unavailable
 │   ├── StorageUnavailable           503 storage_unavailable
 │   ├── AddressUnavailable           503 address_unavailable
 │   ├── DeadlineExceeded             503 deadline_exceeded
@@ -38,6 +46,7 @@ class SonicaError(Exception):
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
     retry_after_seconds: ClassVar[int | None] = None
+    cache_control: ClassVar[str] = "no-store"
 
     def __init__(self, detail: str | None = None) -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
@@ -123,11 +132,61 @@ class InvalidFingerprint(InputError):
     code = "invalid_fingerprint"
 
 
+class Unauthenticated(InputError):
+    """The request does not say who asks: send an API key or a token as `Authorization: Bearer`."""
+
+    status = 401
+    code = "unauthenticated"
+
+
+class InvalidCredentials(InputError):
+    """The API key or token is unknown, expired, revoked or not meant for this service."""
+
+    status = 401
+    code = "invalid_credentials"
+
+
+class InsufficientScope(InputError):
+    """This API key or token does not allow that."""
+
+    status = 403
+    code = "insufficient_scope"
+
+
+class TooManyRequests(InputError):
+    """The quota of requests is used up; Retry-After says when there is a new one."""
+
+    status = 429
+    code = "too_many_requests"
+
+
+class UserNotFound(InputError):
+    """No user has this name."""
+
+    status = 404
+    code = "user_not_found"
+
+
+class KeyNotFound(InputError):
+    """No API key has this prefix."""
+
+    status = 404
+    code = "key_not_found"
+
+
 class SongNotFound(InputError):
     """No song has this id."""
 
     status = 404
     code = "song_not_found"
+
+
+class MatchNotFound(InputError):
+    """Nothing is known of this fingerprint yet: POST it to /v1/recognize."""
+
+    status = 404
+    code = "match_not_found"
+    cache_control = "public, max-age=5"  # a caller that was told so is about to POST it
 
 
 class NotFound(InputError):
@@ -156,6 +215,12 @@ class CatalogueUnavailable(UnavailableError):
     """The catalogue's database cannot be reached."""
 
     code = "catalogue_unavailable"
+
+
+class IssuerUnavailable(UnavailableError):
+    """The public keys of the tokens' issuer cannot be fetched."""
+
+    code = "issuer_unavailable"
 
 
 class StorageUnavailable(UnavailableError):

@@ -13,6 +13,8 @@ from sonica_fingerprint import Fingerprint
 CATALOGUE_THINNING = 4  # a stored segment every 512 ms: a quarter of the size, no loss of recognition seen
 
 NoMatchReason = Literal["silence", "too_short", "below_threshold"]
+Role = Literal["free", "premium", "admin"]
+Scope = Literal["recognize", "songs:read", "songs:write", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class Recognition:
     query_key: str  # sha256 of the query's fingerprint, hex
     query_duration_ms: int
     query_fingerprint_version: int
-    cache: Literal["miss", "memory"] = "miss"
+    cache: Literal["miss", "memory", "redis"] = "miss"
     timings_ms: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -154,3 +156,60 @@ class Recognition:
     def ambiguous(self) -> bool:
         """More than one song fits equally well: they share this audio."""
         return len(self.matches) > 1
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Someone who may ask; a token's user is named `issuer#subject`."""
+
+    id: int
+    name: str
+    role: Role
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A user's key as it is stored: its prefix tells it from others, its secret is known by its hash alone."""
+
+    id: int
+    user: User
+    prefix: str
+    secret_sha256: bytes = field(repr=False)
+    label: str
+    scopes: frozenset[Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key on its way to the store."""
+
+    prefix: str
+    secret_sha256: bytes = field(repr=False)
+    label: str
+    scopes: frozenset[Scope]
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A song that a user recognised."""
+
+    user_id: int
+    recognized_at: datetime
+    query_key: str  # sha256 of the query's fingerprint, hex
+    song_id: int
+    score: float
+    offset_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeardSong:
+    """An entry of the history with what the catalogue knows of its song, None when it is gone."""
+
+    heard: Heard
+    title: str | None
+    artist: str | None

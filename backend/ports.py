@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sonica_fingerprint import Fingerprint
 
-from backend.models import Candidate, Change, IngestFailure, NewSong, Recognition, Song, Stored
+from backend.models import ApiKey, Candidate, Change, Heard, IngestFailure, NewSong, Recognition, Song, Stored, User
 
 
 class SongCatalogue(Protocol):
@@ -20,6 +20,12 @@ class SongCatalogue(Protocol):
         """Return up to `limit` songs with id > after_id, ascending, whose columns equal the filters.
 
         Filters: external_id, isrc, artist, album, language, genre.
+        """
+
+    async def popular(self, limit: int, *, language: str | None = None, genre: str | None = None) -> list[Song]:
+        """Return the songs of the highest popularity_score, of equal ones those of the lower id first.
+
+        language, genre: only songs of these, if given.
         """
 
     async def delete(self, song_id: int) -> bool:
@@ -92,7 +98,38 @@ class IndexUpkeep(Protocol):
 
 
 class RecognitionCache(Protocol):
-    """Keeps answers by query key, and computes each only once at a time."""
+    """Keeps answers by query key, and computes each only once at a time.
 
-    async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Recognition]]) -> Recognition:
+    index_version: that of the index that would answer now; a match of another one may be given, a no-match is not.
+    """
+
+    async def get_or_compute(
+        self, query_key: str, compute: Callable[[], Awaitable[Recognition]], *, index_version: str
+    ) -> Recognition:
         """Return the kept answer (its `cache` field says from where), else compute and keep it."""
+
+    async def get(self, query_key: str, *, index_version: str) -> Recognition | None:
+        """Return the kept answer, None when there is none; waits for no computation."""
+
+
+class AccountStore(Protocol):
+    """Knows who may ask."""
+
+    async def key(self, prefix: str) -> ApiKey | None:
+        """Return the key of this prefix."""
+
+    async def user_of_token(self, name: str) -> User:
+        """Return the user of this name; one who comes for the first time is added with the role `free`."""
+
+
+class AccountLog(Protocol):
+    """Writes down what accounts did."""
+
+    async def record(self, entries: Sequence[Heard]) -> None:
+        """Add to the history of those who want one; an entry that is there already is passed over."""
+
+    async def touch_keys(self, key_ids: Sequence[int]) -> None:
+        """Note that these keys were used just now."""
+
+    async def make_history_partitions(self) -> None:
+        """Make room for the months to come."""

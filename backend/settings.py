@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
     """The settings of the origin and of the `sonica` command."""
 
-    model_config = SettingsConfigDict(env_prefix="SONICA_", env_ignore_empty=True, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="SONICA_",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # URLs hold passwords
+    )
 
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database and the index snapshots.")
     database_url: str | None = Field(
@@ -25,7 +32,7 @@ class Settings(BaseSettings):
     )
     database_timeout_seconds: float = Field(5.0, gt=0, description="A statement that takes longer is given up.")
 
-    host: str = Field("127.0.0.1", description="Address to serve on; there is no authentication yet, so loopback.")
+    host: str = Field("127.0.0.1", description="Address to serve on; any but loopback needs SONICA_AUTH=on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on.")
 
     body_bytes_max: int = Field(
@@ -71,15 +78,114 @@ class Settings(BaseSettings):
         le=0.05,
         description="Share of clips of no song here that may get an answer; README has how it was measured.",
     )
+    index_kind: Literal["hnsw", "compact"] = Field(
+        "hnsw",
+        description="How segments are kept: `hnsw` in 1 MB an hour, `compact` in 0.3, which finds a little less.",
+    )
     hnsw_search_depth: int = Field(256, ge=8, description="HNSW efSearch: larger finds more, slower.")
     index_poll_seconds: float = Field(2.0, gt=0, description="How often a server looks for catalogue changes.")
 
-    cache_entries_max: int = Field(10_000, ge=0, description="Answers kept in memory; about 4 kB each.")
-    cache_ttl_seconds: float = Field(300.0, gt=0, description="How long a match is kept.")
+    cache_bytes_max: int = Field(
+        1_000_000_000,
+        ge=0,
+        description="Memory that the cache may take, about; 0 keeps nothing in memory. An answer takes about 15 kB.",
+    )
+    cache_ttl_seconds: float = Field(300.0, gt=0, description="How long memory keeps an answer or a song.")
+    cache_redis_ttl_seconds: float = Field(3600.0, gt=0, description="How long Redis keeps them.")
     cache_no_match_ttl_seconds: float = Field(
         30.0, gt=0, description="How long a no-match is kept: the song may be added meanwhile."
     )
+    cache_stale_seconds: float = Field(
+        60.0, ge=0, description="How long beyond its time a match is still given, while it is computed anew."
+    )
+    cache_turn_seconds: float = Field(
+        0.5, gt=0, description="How long a process waits for another that computes the same answer, were it to crash."
+    )
+    cache_warm_songs: int = Field(
+        1000, ge=0, description="Popular songs, and as many recently recognised ones, that a server loads at its start."
+    )
 
+    redis_url: str | None = Field(
+        None,
+        pattern=r"^(rediss?(\+cluster)?|unix)://",
+        description="Redis that processes share the cache through, `redis://`, `rediss://`, `unix://` or, of a "
+        "cluster, `redis+cluster://`; unset: each has its memory alone.",
+    )
+    redis_timeout_seconds: float = Field(0.05, gt=0, description="Without an answer by then, Redis is done without.")
+    redis_failures_max: int = Field(3, ge=1, description="After so many failures in a row, Redis is left alone ...")
+    redis_retry_seconds: float = Field(1.0, gt=0, description="... for this long, then tried by one request.")
+
+    auth: Literal["off", "on"] = Field(
+        "off", description="Whether callers must say who they are; off serves this machine alone, on loopback."
+    )
+    jwt_jwks: str | None = Field(
+        None,
+        description="The token issuer's public keys: the URL of its JWKS, or the JSON itself; unset takes no tokens.",
+    )
+    jwt_issuer: str | None = Field(None, description="The `iss` that a token must have; needed for tokens.")
+    jwt_audience: str | None = Field(None, description="The `aud` that a token must have; needed for tokens.")
+    jwt_algorithms: str = Field(
+        "RS256,ES256,Ed25519",
+        pattern=r"^([RPE]S(256|384|512)|Ed25519)(,([RPE]S(256|384|512)|Ed25519))*$",
+        description="Signatures that a token may have; none by a shared secret, with which a verifier could sign.",
+    )
+    jwt_lifetime_seconds_max: int = Field(
+        900, ge=1, description="From a token's `iat` to its `exp` at most: a stolen one is good for so long."
+    )
+    api_key: SecretStr | None = Field(
+        None, description="The API key or token that `sonica recognize --server` sends; a server does not read it."
+    )
+
+    rate_limit_window_seconds: int = Field(900, ge=1, description="The time that the following quotas are for.")
+    rate_limit_free: int = Field(100, ge=1, description="Requests of a user of the role `free`, all keys together.")
+    rate_limit_premium: int = Field(5_000, ge=1, description="Requests of a user of the role `premium`: 5 a second.")
+    rate_limit_admin: int = Field(50_000, ge=1, description="Requests of a user of the role `admin`.")
+    rate_limit_address: int = Field(
+        1_000,
+        ge=1,
+        description="Requests of an address without credentials or of the role `free`; phone networks share addresses.",
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="Networks such as `10.0.0.0/8,::1` whose X-Forwarded-For tells a caller's address; of others it "
+        "is not read.",
+    )
+
+    lambda_unguarded: bool = Field(
+        False, description="On AWS Lambda, SONICA_AUTH=off is refused unless this is set, as where IAM is the guard."
+    )
+
+    shutdown_notice_seconds: float = Field(
+        0.0,
+        ge=0,
+        description="How long after SIGTERM requests are still taken while /readyz says 503: as long as a balancer "
+        "takes to look elsewhere. A second signal, or Ctrl-C, ends it.",
+    )
+    shutdown_seconds_max: float = Field(
+        15.0, ge=0, description="How long a server that stops waits for the requests under way."
+    )
+
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="OpenTelemetry collector that traces are sent to (OTLP over HTTP), `http://127.0.0.1:4318`; unset: "
+        "none are made.",
+    )
+    otlp_share: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that are traced, of those whose `traceparent` does not say so itself; "
+        "each costs 0.3 ms CPU.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least severe of what is logged."
     )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        """Refuse here what is no list of networks, so that the setting is named."""
+        for part in filter(None, map(str.strip, value.split(","))):
+            ip_network(part)
+        return value

@@ -14,7 +14,9 @@ import sysconfig
 from pathlib import Path
 
 KERNEL = Path(__file__).parents[1] / "wasm" / "kernel"
-STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "trunk.c", "embedding.c"]
+STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "trunk.c", "embedding.c", "resample.c"]
+STAGES += ["hot_index.c", "hot_search.c", "hot_votes.c", "hot_alignment.c"]
+HOSTS = {"native": ["python_module.c", "python_hot_index.c"], "wasm": ["wasm_module.c", "wasm_hot_index.c"]}
 # -ffp-contract=off: a fused multiply-add rounds once, WebAssembly has none.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]
 FLAGS += ["-g0", "-Wno-c23-extensions", "-Wno-unused-const-variable"]  # #embed is C23; no file uses every table
@@ -33,15 +35,15 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     flags = WASM_FLAGS if arguments.kind == "wasm" else native_flags(arguments.target)
-    sources = [*STAGES, "wasm_module.c" if arguments.kind == "wasm" else "python_module.c"]
-    compile_kernel([*flags, *sources], arguments.output.resolve())
+    compile_kernel([*flags, *STAGES, *HOSTS[arguments.kind]], arguments.output.resolve())
 
 
 def native_flags(target: str | None) -> list[str]:
     flags = [*NATIVE_FLAGS, "-I", sysconfig.get_paths()["include"]]
-    if platform.machine().lower() in ("x86_64", "amd64"):
+    machine = (target or platform.machine()).lower()
+    if machine.startswith(("x86_64", "amd64")):
         flags.append(PORTABLE_X86)
-    if sys.platform == "darwin":
+    if "macos" in target if target else sys.platform == "darwin":
         flags += ["-undefined", "dynamic_lookup"]
     return flags + (["-target", target] if target else [])
 

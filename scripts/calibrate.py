@@ -25,11 +25,11 @@ from rich.console import Console
 from rich.progress import track
 from scipy import optimize
 from sonica_fingerprint import Fingerprint, extract
+from sonica_fingerprint.calibration import Curve, Evidence, Threshold
 from training.corpus import RATE, audio_files, held_out, read
 
 from backend.models import Candidate
 from backend.recognition.alignment import align
-from backend.recognition.calibration import Curve, Evidence, Threshold
 from backend.recognition.verify import best_of_each_song, evidence_of, same_recording
 from backend.search.faiss_index import FaissIndex
 
@@ -37,6 +37,7 @@ SECONDS = [1, 2, 3, 5, 10]
 LEAD_SECONDS = 0.5  # of the song before the first clip, for the room to fill
 STRETCH_SECONDS = 20
 CLIPS_A_STRETCH = 6
+ROOMS = 200
 CANDIDATES = 48  # twice the product's, so that enough are left when a clip's own song is taken away
 SHARED_SIMILARITY = 0.55  # a song that even the clean clip fits this well holds the same audio: not a wrong answer
 SUSPECT_SIMILARITY = 0.4  # a wrong song that fits less well needs no such look
@@ -59,13 +60,14 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=4000, help="of each length")
     parser.add_argument("--seed", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
-    default = Path(__file__).parents[1] / "backend" / "recognition" / "calibration.json"
+    parser.add_argument("--speech", type=Path, help="recorded voices, as collect_music.py --role speech collects them")
+    default = Path(__file__).parents[1] / "wasm" / "sonica_fingerprint" / "calibration.json"
     parser.add_argument("--output", type=Path, default=default)
     parser.add_argument("--samples", type=Path, required=True, help="keeps what is drawn, and is read again")
     arguments = parser.parse_args()
     console = Console(stderr=True)
     if missing := [seconds for seconds in SECONDS if not (arguments.samples / f"{seconds}.json").exists()]:
-        Bench.set_up(audio_files(arguments.corpora), arguments.seed)
+        Bench.set_up(audio_files(arguments.corpora), arguments.seed, arguments.speech)
         store(arguments.samples, "catalogue", Bench.index.segments)
         with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
             for seconds in missing:
@@ -110,10 +112,10 @@ class Bench:
     seed: int
 
     @classmethod
-    def set_up(cls, paths: list[Path], seed: int) -> None:
+    def set_up(cls, paths: list[Path], seed: int, speech: Path | None) -> None:
         """Index the whole corpus; called once, before the processes fork."""
         cls.index = index_of(paths)
-        cls.paths, cls.seed, cls.studio = paths, seed, Studio.build(seed)
+        cls.paths, cls.seed, cls.studio = paths, seed, Studio.build(seed, rooms=ROOMS, speech=speech)
         cls.known = [number for number, path in enumerate(paths) if held_out(path)]
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Collects music to train on, and other music to measure against, from the Debian packages of games.
+"""Collects music to train on, other music to measure against, and voices, from the Debian packages of games.
 
 Packages come by `apt-get download`, from wherever this machine's apt is set up to get them. Each recording's licence is
 in its package's own `copyright` file, a copy of which is kept; none of the music becomes part of this repository.
@@ -24,18 +24,20 @@ from rich.console import Console
 from rich.progress import track
 
 RATE_HZ = 16_000
-SECONDS_MIN = 40  # shorter ones are jingles and effects
+SECONDS_MIN = 40  # shorter music is jingles and effects
 BYTES_MIN = 250_000
+SPEECH_SECONDS_MIN, SPEECH_BYTES_MIN = 1, 4_000
 SUFFIXES = {".ogg", ".oga", ".mp3", ".opus", ".flac", ".wav"}
 ARCHIVES = {".pk3", ".zip"}
 MUSIC = "music"
 
 
 class Role(StrEnum):
-    """What music is for: to learn from, or never to learn from and to stand beside a catalogue."""
+    """What a recording is for: music to learn from; music never to learn from, to stand beside a catalogue; talk."""
 
     TRAIN = "train"
     DISTRACT = "distract"
+    SPEECH = "speech"
     ALL = "all"
 
 
@@ -59,7 +61,9 @@ DISTRACTING = """
 drascula-music enigma-data gigalomania-data lincity-ng-data megaglest-data naev-data singularity-music starfighter-data
 supertux-data
 """
-PACKAGES = {Role.TRAIN: (*MIXED, *TRAINING.split()), Role.DISTRACT: tuple(DISTRACTING.split())}
+# People speaking, in some twenty languages: noise to learn with.
+SPEAKING = ("tuxpaint-stamps-default", "fillets-ng-data-cs", "fillets-ng-data-nl")
+PACKAGES = {Role.TRAIN: (*MIXED, *TRAINING.split()), Role.DISTRACT: tuple(DISTRACTING.split()), Role.SPEECH: SPEAKING}
 
 Track = dict[str, Any]
 
@@ -121,23 +125,24 @@ def collect(package: str, role: Role, unpacked: Path, folder: Path) -> list[Trac
     keep_copyright(package, unpacked, folder)
     tracks: dict[str, Track] = {}
     with tempfile.TemporaryDirectory(dir=unpacked) as scratch:
-        for source in audio_files(unpacked, Path(scratch), mixed=package in MIXED):
+        for source in audio_files(unpacked, Path(scratch), package):
             name = f"{package}__{re.sub(r'[^A-Za-z0-9]+', '_', f'{source.parent.name}_{source.stem}')}"
             output = folder / role / f"{name}.wav"
-            if name not in tracks and (seconds := convert(source, output)) is not None:
+            if name not in tracks and (seconds := convert(source, output, _least(package)[0])) is not None:
                 path = str(output.relative_to(folder))
                 tracks[name] = {"id": name, "path": path, "seconds": seconds, "role": role, "package": package}
     return list(tracks.values())
 
 
-def audio_files(unpacked: Path, scratch: Path, *, mixed: bool) -> Iterator[Path]:
-    """Yield what may be music, by name and size, sorted; of a mixed package what is named so, in archives too."""
+def audio_files(unpacked: Path, scratch: Path, package: str) -> Iterator[Path]:
+    """Yield what may be wanted, by name and size, sorted; of a mixed package what is named so, in archives too."""
+    mixed = package in MIXED
     for path in sorted(unpacked.rglob("*")):
         if path.is_symlink() or not path.is_file() or scratch in path.parents:
             continue
         if mixed and path.suffix.lower() in ARCHIVES:
             yield from archived(path, scratch)
-        elif may_be_music(path.relative_to(unpacked), path.stat().st_size, named=mixed):
+        elif may_be_wanted(path.relative_to(unpacked), path.stat().st_size, package):
             yield path
 
 
@@ -145,25 +150,31 @@ def archived(archive: Path, scratch: Path) -> Iterator[Path]:
     """Yield what is named as music in an archive, each unpacked only while it is looked at."""
     with zipfile.ZipFile(archive) as content:
         for member in sorted(content.infolist(), key=lambda member: member.filename):
-            if may_be_music(Path(member.filename), member.file_size, named=True):
+            if may_be_wanted(Path(member.filename), member.file_size, MIXED[0]):
                 path = Path(content.extract(member, scratch))
                 yield path
                 path.unlink()
 
 
-def may_be_music(path: Path, size_bytes: int, *, named: bool) -> bool:
-    """Tell by a file's size and name; named: music must be a part of it."""
-    return path.suffix.lower() in SUFFIXES and size_bytes >= BYTES_MIN and (not named or MUSIC in str(path).lower())
+def may_be_wanted(path: Path, size_bytes: int, package: str) -> bool:
+    """Tell by a file's size and name; of a mixed package, `music` must be a part of it."""
+    named = package not in MIXED or MUSIC in str(path).lower()
+    return path.suffix.lower() in SUFFIXES and size_bytes >= _least(package)[1] and named
 
 
-def convert(source: Path, output: Path) -> float | None:
+def _least(package: str) -> tuple[float, int]:
+    """Return the seconds and bytes that a recording must have."""
+    return (SPEECH_SECONDS_MIN, SPEECH_BYTES_MIN) if package in SPEAKING else (SECONDS_MIN, BYTES_MIN)
+
+
+def convert(source: Path, output: Path, seconds_min: float) -> float | None:
     """Write mono 16 kHz WAV, whole or not at all, and return its seconds; nothing where it is short or no audio."""
     partial = output.with_suffix(".part")
     form = ["-ac", "1", "-ar", str(RATE_HZ), "-c:a", "pcm_s16le", "-f", "wav"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-i", source, "-vn", *form, partial]
     done = subprocess.run(command, capture_output=True, check=False)
     seconds = soundfile.info(partial).duration if done.returncode == 0 else 0.0
-    if seconds < SECONDS_MIN:
+    if seconds < seconds_min:
         partial.unlink(missing_ok=True)
         return None
     partial.replace(output)

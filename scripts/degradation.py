@@ -55,18 +55,21 @@ VOICES = [
 
 @dataclass(frozen=True)
 class Studio:
-    """What degradations draw from: voices (lists of samples) and room impulse responses, made once from a seed."""
+    """What degradations draw from, made once from a seed: voices and room impulse responses (lists of samples)."""
 
     voices: list[Samples]
     rooms: list[Samples]
 
     @classmethod
-    def build(cls, seed: int, *, rooms: int = 96) -> Studio:
-        """Speak the sentences and simulate the rooms of a seed: half by mirror images, half as decaying noise."""
+    def build(cls, seed: int, *, rooms: int = 96, speech: Path | None = None, recordings: int = 1500) -> Studio:
+        """Simulate the rooms of a seed, a third by mirror images, the rest as decaying noise; collect voices.
+
+        speech: a folder of WAV files of people speaking, of which so many recordings are drawn, beside espeak-ng.
+        """
         generators = [np.random.default_rng([seed, 7, n]) for n in range(rooms)]
         return cls(
-            voices=_speak_all(seed),
-            rooms=[_room(rng) if n % 2 else _diffuse_room(rng) for n, rng in enumerate(generators)],
+            voices=_speak_all(seed) + ([] if speech is None else _recorded(speech, recordings, seed)),
+            rooms=[_diffuse_room(rng) if n % 3 else _room(rng) for n, rng in enumerate(generators)],
         )
 
 
@@ -103,29 +106,102 @@ def babble(length: int, rng: Generator, studio: Studio, talkers: int) -> Samples
 
 
 def background(length: int, rng: Generator, studio: Studio) -> Samples:
-    """A place's noise: hiss, a crowd, both with a swell, a hum, knocks, or notes that another tune might have."""
-    kind = int(rng.integers(6))
-    if kind == 5:
-        return notes(length, rng)
-    if kind == 0:
-        return coloured_noise(length, rng, rng.uniform(0, 2))
-    if kind == 1:
-        return babble(length, rng, studio, int(rng.integers(1, 9)))
+    """A place's noise, or two places' at once."""
+    noise = _place(length, rng, studio)
+    if rng.random() < 0.25:
+        noise = noise + rng.uniform(0.2, 1) * _place(length, rng, studio)
+    return unit(noise)
+
+
+def _place(length: int, rng: Generator, studio: Studio) -> Samples:
+    kind = PLACES[int(rng.integers(len(PLACES)))]
+    return kind(length, rng, studio)
+
+
+def crowd(length: int, rng: Generator, studio: Studio) -> Samples:
+    """Talk and hiss that swell."""
     noise = coloured_noise(length, rng, rng.uniform(0.5, 1.5))
-    seconds = np.arange(length) / RATE
-    if kind == 2:  # swelling crowd
-        swell = 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(0.15, 2.5) * seconds + rng.uniform(0, 6))
-        return unit(0.6 * noise * swell + 0.6 * babble(length, rng, studio, int(rng.integers(3, 7))))
-    if kind == 3:  # motor and mains hum with harmonics
-        pitch = rng.uniform(45, 130)
-        hum = sum(rng.uniform(0, 1) / n * np.sin(2 * np.pi * pitch * n * seconds + n) for n in range(1, 12))
-        return unit(noise + rng.uniform(0.3, 1.5) * unit(np.asarray(hum)))
-    knocks = np.zeros(length)  # cutlery, steps, doors
+    swell = 1 + 0.8 * np.sin(2 * np.pi * rng.uniform(0.15, 2.5) * np.arange(length) / RATE + rng.uniform(0, 6))
+    return unit(0.6 * noise * swell + 0.6 * babble(length, rng, studio, int(rng.integers(3, 7))))
+
+
+def hum(length: int, rng: Generator) -> Samples:
+    """Motors and mains: harmonics that hold still, in hiss."""
+    pitch, seconds = rng.uniform(45, 240), np.arange(length) / RATE
+    tones = sum(rng.uniform(0, 1) / n * np.sin(2 * np.pi * pitch * n * seconds + n) for n in range(1, 12))
+    return unit(coloured_noise(length, rng, rng.uniform(0.5, 2)) + rng.uniform(0.3, 1.5) * unit(np.asarray(tones)))
+
+
+def knocks(length: int, rng: Generator) -> Samples:
+    """Cutlery, steps, doors."""
+    sound = np.zeros(length)
     for at in rng.integers(0, length, size=max(1, int(length / RATE * rng.uniform(1, 5)))):
         decay = np.exp(-np.arange(4000) / rng.uniform(60, 900)) * rng.normal(size=4000)
         end = min(length, at + 4000)
-        knocks[at:end] += rng.uniform(0.2, 1) * decay[: end - at]
-    return unit(noise + unit(knocks))
+        sound[at:end] += rng.uniform(0.2, 1) * decay[: end - at]
+    return unit(coloured_noise(length, rng, rng.uniform(0.5, 1.5)) + unit(sound))
+
+
+def rain(length: int, rng: Generator) -> Samples:
+    """Rain, applause, frying: many small clicks, dense or loose."""
+    clicks = rng.normal(size=length) * (rng.random(length) < 10 ** rng.uniform(-3.5, -1))
+    ring = np.exp(-np.arange(400) / rng.uniform(3, 60)) * rng.normal(size=400)
+    return unit(_swelling(np.asarray(signal.fftconvolve(clicks, ring)[:length]), rng, rng.uniform(0, 0.6)))
+
+
+def motor(length: int, rng: Generator) -> Samples:
+    """An engine whose turning drifts, over the rumble of wheels and the hiss of tyres."""
+    turning = rng.uniform(12, 90) * np.exp(_wander(length, rng, rng.uniform(0.3, 4), rng.uniform(0.005, 0.15)))
+    phase = 2 * np.pi * np.cumsum(turning) / RATE
+    tones = np.zeros(length)
+    for n in range(1, int(rng.integers(4, 25))):
+        tones += rng.uniform(0, 1) ** 2 * n ** -rng.uniform(0.3, 1.5) * np.sin(n * phase + rng.uniform(0, 6))
+    rumble = coloured_noise(length, rng, rng.uniform(1.5, 4))
+    hiss = unit(band_limit(rng.normal(size=length), rng.uniform(200, 900), rng.uniform(1200, 5000), 1))
+    mixed = rng.uniform(0, 1) * unit(tones) + rng.uniform(0.2, 1) * rumble + rng.uniform(0, 0.6) * hiss
+    return unit(_swelling(mixed, rng, rng.uniform(0, 0.5)))
+
+
+def passing(length: int, rng: Generator) -> Samples:
+    """Traffic: sounds that come, rise in brightness, and go; now and then a horn or a bell."""
+    sound = 0.3 * coloured_noise(length, rng, rng.uniform(1, 2.5))
+    seconds = np.arange(length) / RATE
+    for _ in range(int(rng.integers(1, 2 + length // (3 * RATE)))):
+        nearest, lasting = rng.uniform(-1, length / RATE + 1), rng.uniform(0.3, 4)
+        nearness = 1 / (1 + ((seconds - nearest) / lasting) ** 2)
+        car = motor(length, rng) if rng.random() < 0.6 else coloured_noise(length, rng, rng.uniform(0, 2))
+        sound += rng.uniform(0.3, 1.5) * nearness ** rng.uniform(0.7, 2) * car
+    if rng.random() < 0.3:
+        pitch, start = rng.uniform(250, 1500), rng.uniform(0, length / RATE)
+        honk = np.sign(np.sin(2 * np.pi * pitch * seconds)) + np.sign(np.sin(2 * np.pi * pitch * 1.26 * seconds))
+        sound += rng.uniform(0.2, 1) * honk * ((seconds > start) & (seconds < start + rng.uniform(0.15, 1)))
+    return unit(sound)
+
+
+def wind(length: int, rng: Generator) -> Samples:
+    """Gusts on a microphone: deep, uneven, sometimes beyond what it can take."""
+    gusts = np.exp(_wander(length, rng, rng.uniform(0.05, 1.5), rng.uniform(0.3, 1.2)))
+    sound = unit(coloured_noise(length, rng, rng.uniform(1.5, 4)) * gusts)
+    return unit(np.clip(sound, -2, 2) if rng.random() < 0.3 else sound)
+
+
+def air(length: int, rng: Generator) -> Samples:
+    """Fans and ducts: noise through resonances."""
+    sound = coloured_noise(length, rng, rng.uniform(0, 2))
+    for _ in range(int(rng.integers(1, 5))):
+        peak, peak_poles = signal.iirpeak(np.exp(rng.uniform(np.log(60), np.log(5000))), rng.uniform(1, 30), fs=RATE)
+        sound = sound + rng.uniform(0, 3) * unit(np.asarray(signal.lfilter(peak, peak_poles, sound)))
+    return unit(_swelling(sound, rng, rng.uniform(0, 0.4)))
+
+
+def _wander(length: int, rng: Generator, every_seconds: float, depth: float) -> Samples:
+    """A smooth random curve around 0."""
+    knots = np.arange(-1, length / RATE / every_seconds + 2) * every_seconds * RATE
+    return np.interp(np.arange(length), knots, rng.normal(scale=depth, size=knots.size))
+
+
+def _swelling(sound: Samples, rng: Generator, depth: float) -> Samples:
+    return sound * np.exp(_wander(sound.size, rng, rng.uniform(0.1, 3), depth))
 
 
 def notes(length: int, rng: Generator) -> Samples:
@@ -169,6 +245,14 @@ def equalise(samples: Samples, rng: Generator, depth_db: float) -> Samples:
     return np.fft.irfft(np.fft.rfft(samples) * 10 ** (gains / 20), samples.size)
 
 
+def resonate(samples: Samples, rng: Generator) -> Samples:
+    """A case, a panel, a pocket: one or two sharp peaks or dips."""
+    for _ in range(int(rng.integers(1, 3))):
+        peak, poles = signal.iirpeak(np.exp(rng.uniform(np.log(100), np.log(6000))), rng.uniform(0.7, 8), fs=RATE)
+        samples = samples + rng.uniform(-0.9, 3) * np.asarray(signal.lfilter(peak, poles, samples))
+    return samples
+
+
 def band_limit(samples: Samples, low_hz: float, high_hz: float, order: int = 2) -> Samples:
     """Keep what lies between."""
     sections = signal.butter(order, [low_hz, high_hz], "band", fs=RATE, output="sos")
@@ -193,12 +277,14 @@ def compress(samples: Samples, rng: Generator) -> Samples:
 
 def microphone(samples: Samples, rng: Generator, studio: Studio) -> Samples:
     """A phone in a room: a loudspeaker, reverberation, noise, response, gain, clipping, sometimes a codec."""
-    heard = loudspeaker(samples, rng) if rng.random() < 0.2 else samples
+    heard = loudspeaker(samples, rng) if rng.random() < 0.3 else samples
     heard = reverberate(heard, rng, studio) if rng.random() < 0.85 else heard
     if rng.random() < 0.9:
-        heard = with_noise(heard, rng.uniform(-5, 15), rng, studio)
+        heard = with_noise(heard, rng.uniform(-6, 14), rng, studio)
     if rng.random() < 0.7:
         heard = equalise(heard, rng, rng.uniform(1, 6))
+    if rng.random() < 0.3:
+        heard = resonate(heard, rng)
     if rng.random() < 0.8:
         heard = band_limit(heard, rng.uniform(40, 300), rng.uniform(3400, 7600))
     if rng.random() < 0.3:
@@ -308,6 +394,14 @@ def _speak_all(seed: int) -> list[Samples]:
     ]
 
 
+def _recorded(folder: Path, count: int, seed: int) -> list[Samples]:
+    """Draw recordings of 1 to 30 s that lie in a folder."""
+    rng = np.random.default_rng([seed, 6])
+    paths = sorted(folder.rglob("*.wav"))
+    drawn = [soundfile.read(paths[n]) for n in rng.permutation(len(paths))[:count]]
+    return [unit(samples).astype(np.float32) for samples, rate in drawn if rate == RATE and samples.size > RATE]
+
+
 def _speak(sentence: str, voice: str, words_per_minute: int, pitch: int) -> Samples:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
@@ -331,11 +425,12 @@ def _speak(sentence: str, voice: str, words_per_minute: int, pitch: int) -> Samp
 
 def _diffuse_room(rng: Generator) -> Samples:
     """A direct sound, a few early reflections, and noise that decays faster at high pitches (Moorer 1979)."""
-    length = int(RATE * rng.uniform(0.25, 1.2))
+    longest = np.exp(rng.uniform(np.log(0.04), np.log(2.5)))  # from a car's cabin to a hall
+    length = int(RATE * max(0.1, min(1.6, longest)))
     seconds = np.arange(length) / RATE
     tail = np.zeros(length)
     for low, high in itertools.pairwise([60, 400, 1200, 3000, 7600]):
-        decay = rng.uniform(0.15, 1.2) / (1 + low / 4000)
+        decay = longest * rng.uniform(0.4, 1) / (1 + low / 4000)
         tail += band_limit(rng.normal(size=length), low, high) * np.exp(-6.9 * seconds / decay)
     tail *= 1 - np.exp(-seconds / rng.uniform(0.002, 0.03))
     response = tail / np.sqrt((tail**2).sum()) * 10 ** (-rng.uniform(-6, 12) / 20)  # direct to reverberant ratio
@@ -364,6 +459,22 @@ def _room(rng: Generator) -> Samples:
     response = response[max(0, start - 8) :]
     return response / np.abs(response).max()
 
+
+PLACES: list[Callable[[int, Generator, Studio], Samples]] = [
+    lambda length, rng, studio: coloured_noise(length, rng, rng.uniform(0, 2)),
+    lambda length, rng, studio: babble(length, rng, studio, int(rng.integers(1, 3))),
+    lambda length, rng, studio: babble(length, rng, studio, int(rng.integers(1, 9))),
+    crowd,
+    crowd,
+    lambda length, rng, studio: hum(length, rng),
+    lambda length, rng, studio: knocks(length, rng),
+    lambda length, rng, studio: rain(length, rng),
+    lambda length, rng, studio: motor(length, rng),
+    lambda length, rng, studio: passing(length, rng),
+    lambda length, rng, studio: wind(length, rng),
+    lambda length, rng, studio: air(length, rng),
+    lambda length, rng, studio: notes(length, rng),
+]
 
 KINDS: dict[str, Callable[[Samples, Generator, Studio], Samples]] = {
     "clean": lambda x, rng, studio: x,

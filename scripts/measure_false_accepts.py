@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sonica_fingerprint import extract
+from sonica_fingerprint.calibration import CALIBRATION
 from training.corpus import RATE, audio_files, read
 
-from backend.recognition.calibration import score_min
 from backend.recognition.verify import verify
 from backend.search.faiss_index import FaissIndex
 from backend.settings import Settings
@@ -117,7 +117,7 @@ class Bench:
         candidates = candidates_of(cls.index, query, limit=Settings().candidates_max)
         segments = cls.index.segments
         ranked = verify(query, candidates, false_accept_rate=max(RATES), catalogue_segments=segments).ranked
-        enough = [score_min(seconds, false_accept_rate=rate, catalogue_segments=segments) for rate in RATES]
+        enough = [CALIBRATION.score_min(seconds, false_accept_rate=rate, catalogue_segments=segments) for rate in RATES]
         return Outcome(seconds, kind, ranked[0].score if ranked else 0.0, tuple(enough))
 
 

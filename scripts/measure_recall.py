@@ -1,7 +1,8 @@
-"""How much of exact search HNSW finds, by search depth: over a catalogue's own index and a folder of clips.
+"""How much of exact search the index finds, by search depth: over a catalogue's own index and a folder of clips.
 
 Usage: measure_recall.py CLIPS_FOLDER [--data-dir data] [--clips 200] [--json]
-Recall@k: share of the k nearest segments by exhaustive search that HNSW also returns, over all queries' segments.
+Recall@k: share of the k nearest segments by exhaustive search over the same codes that the index also returns, over all
+queries' segments. Depth: HNSW's efSearch, or of the compact kind (SONICA_INDEX_KIND) SCANNED_PER_ROOT.
 Same song: share of clips whose best alignment is of the song that exhaustive search would have voted for.
 """
 
@@ -12,6 +13,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +24,14 @@ from sonica_fingerprint import DIMENSIONS, Fingerprint, extract
 from backend.audio.decode import decode
 from backend.audio.limits import DecoderLimits
 from backend.composition import open_origin
+from backend.search import compact
+from backend.search.compact import CompactVectors
 from backend.search.faiss_index import NEIGHBOURS, FaissIndex
 from backend.search.hnsw import HnswVectors
 from backend.settings import Settings
 
 DEPTHS = [16, 32, 64, 96, 128, 256]
+Vectors = HnswVectors | CompactVectors
 Rows = npt.NDArray[np.int8]
 
 
@@ -55,7 +60,7 @@ async def measure(settings: Settings, queries: list[Fingerprint]) -> list[dict[s
         exact = [vectors.nearest_exact(row, count=NEIGHBOURS)[1] for row in rows]
         voted = [song for query in queries if (song := await best_song(index, query, exact=True)) is not None]
         for depth in DEPTHS:
-            vectors._parameters.efSearch = depth
+            set_depth(vectors, depth)
             started = time.process_time()
             found = [vectors.nearest(row, count=NEIGHBOURS)[1] for row in rows]
             milliseconds = (time.process_time() - started) * 1000 / sum(map(len, rows))
@@ -70,6 +75,13 @@ async def measure(settings: Settings, queries: list[Fingerprint]) -> list[dict[s
                 }
             )
         return results
+
+
+def set_depth(vectors: Vectors, depth: int) -> None:
+    if isinstance(vectors, CompactVectors):
+        compact.SCANNED_PER_ROOT = depth
+    else:
+        vectors._parameters.efSearch = depth
 
 
 def segments(query: Fingerprint) -> Rows:
@@ -87,19 +99,15 @@ def recall(found: list[npt.NDArray[np.int64]], exact: list[npt.NDArray[np.int64]
 
 
 async def best_song(index: FaissIndex, query: Fingerprint, *, exact: bool) -> int | None:
-    """Return the song with the most votes, by HNSW or by exhaustive search in its place."""
-    approximate = HnswVectors.nearest
-    try:
-        if exact:
-            HnswVectors.nearest = HnswVectors.nearest_exact  # type: ignore[method-assign]
+    """Return the song with the most votes, by the index or by exhaustive search in its place."""
+    vectors = index._vectors
+    with patch.object(vectors, "nearest", vectors.nearest_exact if exact else vectors.nearest):
         candidates = await index.search(query, limit=1)
-    finally:
-        HnswVectors.nearest = approximate  # type: ignore[method-assign]
     return candidates[0].song_id if candidates else None
 
 
 def show(results: list[dict[str, float]]) -> None:
-    table = Table(title="HNSW against exhaustive search")
+    table = Table(title="The index against exhaustive search")
     for name in results[0]:
         table.add_column(name, justify="right")
     for row in results:

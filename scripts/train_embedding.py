@@ -1,11 +1,11 @@
 """Learns the embedding from music and writes wasm/kernel/weights.bin.
 
-Usage: train_embedding.py CORPUS_FOLDER... --work FOLDER [--passes 4] [--steps 6000] [--seed 1]
+Usage: train_embedding.py CORPUS_FOLDER... --work FOLDER [--speech FOLDER] [--passes 4] [--steps 6500] [--seed 1]
 Four steps, the first kept in the work folder and read again: pairs of moments, stored and heard through rooms, noise,
 microphones, codecs and speeds (training/pairs.py); the linear map (training/discriminant.py); the network around it
 (training/contrast.py); the linear map added once more (training/blend.py). One track in seven is held out, by its
-name, for the learning curve and for calibration. The work folder then holds pairs/, held_out/, curve.csv, curve.png,
-and embedder.pt, the weights before blending and rounding.
+name, for the learning curve and for calibration, and is heard in other rooms with other voices than the rest. The work
+folder then holds pairs/, held_out/, curve.csv, curve.png, and embedder.pt, the weights before blending and rounding.
 
 Seeded: a second run sees the same batches; sums differ in their last bits with the BLAS and threads at hand, so the
 weights differ, and accuracy by less than its own uncertainty.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate at its highest")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="processes and threads")
+    parser.add_argument("--speech", type=Path, help="recorded voices, as collect_music.py --role speech collects them")
     parser.add_argument("--from", dest="resumed", type=Path, help="go on from this embedder.pt")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.jobs)
@@ -51,9 +53,10 @@ def main() -> None:
     known = [path for path in tracks if not held_out(path)]
     others = [path for path in tracks if held_out(path)]
     console.print(f"{len(known)} tracks to learn from, {len(others)} held out")
-    options = {"seed": arguments.seed, "jobs": arguments.jobs, "console": console}
-    pairs = _pairs(arguments.work / "pairs", known, passes=arguments.passes, **options)
-    unseen = _pairs(arguments.work / "held_out", others, passes=1, **options)
+    options = {"jobs": arguments.jobs, "console": console, "speech": arguments.speech}
+    seed = arguments.seed
+    pairs = _pairs(arguments.work / "pairs", known, options | {"passes": arguments.passes, "seed": seed})
+    unseen = _pairs(arguments.work / "held_out", others, options | {"passes": 1, "seed": seed + 1000})
     console.print(f"{len(pairs.table)} pairs, {len(unseen.table)} of tracks held out")
 
     start = discriminant(pairs, arguments.seed, console)
@@ -70,10 +73,8 @@ def main() -> None:
     console.print(f"wrote {arguments.output}; now build the kernel, scripts/make_vectors.py, scripts/calibrate.py")
 
 
-def _pairs(folder: Path, tracks: list[Path], *, passes: int, seed: int, jobs: int, console: Console) -> Pairs:
-    if (folder / "tracks.npy").exists():
-        return Pairs.load(folder)
-    return make(folder, tracks, passes=passes, seed=seed, jobs=jobs, console=console)
+def _pairs(folder: Path, tracks: list[Path], options: dict[str, Any]) -> Pairs:
+    return Pairs.load(folder) if (folder / "tracks.npy").exists() else make(folder, tracks, **options)
 
 
 def plot(curve: list[Progressed], path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The PostgreSQL that the tests share."""
+"""The PostgreSQL and the Redis that the tests share."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from backend.catalogue.database import session
 from backend.catalogue.embedded import EmbeddedPostgres
 from backend.catalogue.migrations import migrate
 from backend.catalogue.postgres import PostgresCatalogue
+from tests.redis_server import RedisProcess, running_redis
 
 _numbers = itertools.count(1)
 
@@ -28,6 +29,20 @@ def postgres_url() -> Iterator[str]:
         server = EmbeddedPostgres()
         yield server.start(Path(folder))
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def _redis_process() -> Iterator[RedisProcess]:
+    with running_redis() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_process(_redis_process: RedisProcess) -> RedisProcess:
+    """An empty Redis that runs; whoever stops it starts one of their own."""
+    with _redis_process.client() as client:
+        client.flushall()
+    return _redis_process
 
 
 @pytest.fixture(scope="session")

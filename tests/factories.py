@@ -9,7 +9,7 @@ from typing import Any
 
 from sonica_fingerprint import DIMENSIONS, FINGERPRINT_VERSION, STEP_MS, Fingerprint
 
-from backend.models import IngestFailure, NewSong, Song, SongDetails
+from backend.models import IngestFailure, Match, NewSong, Recognition, Segment, Song, SongDetails, SongMatch
 
 
 def make_fingerprint(
@@ -73,3 +73,23 @@ def make_failure(uri: str = "a.wav", **changed: Any) -> IngestFailure:
         "failed_at": datetime(2026, 2, 3, tzinfo=UTC),
     }
     return IngestFailure(uri, **{**failure, **changed})
+
+
+def make_recognition(*songs: Song, index_version: str = "v1-r1", query_key: str = "a", unsure: int = 0) -> Recognition:
+    """Return the answer that names these songs; the last `unsure` ones are candidates only."""
+    found = tuple(SongMatch(song, _make_match(song.id)) for song in songs)
+    matches = found[: len(found) - unsure]
+    return Recognition(
+        matches=matches,
+        candidates=found,
+        reason=None if matches else "below_threshold",
+        index_version=index_version,
+        query_key=query_key,
+        query_duration_ms=5000,
+        query_fingerprint_version=FINGERPRINT_VERSION,
+    )
+
+
+def _make_match(song_id: int) -> Match:
+    segment = Segment(query_start_ms=0, query_end_ms=5000, song_start_ms=1000, song_end_ms=6000, speed=1.02)
+    return Match(song_id=song_id, score=0.9, offset_ms=1000, segments=(segment,))

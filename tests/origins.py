@@ -15,7 +15,7 @@ from sonica_fingerprint import Fingerprint, extract
 from backend.app import create_app
 from backend.audio.decoder import Decoder
 from backend.audio.limits import DecoderLimits
-from backend.cache.memory import MemoryRecognitionCache
+from backend.cache.cache import open_cache
 from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.catalogue.postgres import PostgresCatalogue
 from backend.composition import Origin
@@ -36,17 +36,19 @@ async def open_in_memory_origin(settings: Settings) -> AsyncIterator[Origin]:
     for seed in (1, 2):
         await catalogue.put(make_new_song(seed, fingerprint=_fingerprint(seed)))
     index = await FaissIndex.open(settings.data_dir / "index", catalogue, search_depth=settings.hnsw_search_depth)
-    recognizer = Recognizer(
-        decoder=Decoder(DecoderLimits.from_settings(settings), threads=2),
-        index=index,
-        catalogue=catalogue,
-        cache=MemoryRecognitionCache(100, ttl_seconds=60, no_match_ttl_seconds=60),
-        limits=RecognitionLimits(
-            candidates_max=settings.candidates_max,
-            false_accept_rate=settings.false_accept_rate,
-        ),
-    )
-    yield Origin(settings, cast(PostgresCatalogue, catalogue), index, recognizer)
+    async with open_cache(settings, catalogue) as cache:
+        catalogue.after_change(cache.songs.forget)
+        recognizer = Recognizer(
+            decoder=Decoder(DecoderLimits.from_settings(settings), threads=2),
+            index=index,
+            catalogue=cache.songs,
+            cache=cache.recognitions,
+            limits=RecognitionLimits(
+                candidates_max=settings.candidates_max,
+                false_accept_rate=settings.false_accept_rate,
+            ),
+        )
+        yield Origin(settings, cast(PostgresCatalogue, catalogue), index, recognizer, cache)
 
 
 @asynccontextmanager

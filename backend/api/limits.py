@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.accounts.identity import Identity
 from backend.api.problems import problem_response
 from backend.errors import ClipTooLarge, DeadlineExceeded, Overloaded, SonicaError
 from backend.settings import Settings
@@ -42,6 +44,7 @@ class RequestLimits:
         self._app = app
         self._limits = limits
         self._recognitions = 0
+        self._of_user: Counter[int] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the request within the limits, or answer with the problem of the one that it broke."""
@@ -79,9 +82,27 @@ class RequestLimits:
             raise Overloaded(f"{self._recognitions} recognitions are under way; try again.")
         self._recognitions += 1
         try:
-            yield
+            with self._share(scope["state"].get("identity")):
+                yield
         finally:
             self._recognitions -= 1
+
+    @contextmanager
+    def _share(self, identity: Identity | None) -> Iterator[None]:
+        """Keep a user to a quarter of the places: one who sends slowly must not hold them all."""
+        if identity is None:
+            yield
+            return
+        user_id = identity.user.id
+        if self._of_user[user_id] >= max(1, self._limits.concurrent_requests_max // 4):
+            raise Overloaded(f"{self._of_user[user_id]} recognitions of yours are under way; try again.")
+        self._of_user[user_id] += 1
+        try:
+            yield
+        finally:
+            self._of_user[user_id] -= 1
+            if not self._of_user[user_id]:
+                del self._of_user[user_id]
 
 
 class _Body:

@@ -43,7 +43,8 @@ class Problem(BaseModel):
 
 
 def problem_response(error: SonicaError, scope: Scope, *, errors: list[dict[str, str]] | None = None) -> Response:
-    """Return the response that tells of the error."""
+    """Return the response that tells of the error, and leave its code in the request's state."""
+    scope["state"]["problem"] = error.code
     problem = Problem(
         type=f"{ERRORS_PATH}#{error.code}",
         title=title(type(error)),
@@ -54,7 +55,7 @@ def problem_response(error: SonicaError, scope: Scope, *, errors: list[dict[str,
         request_id=scope["state"]["request_id"],
         errors=errors,
     )
-    headers = {"Cache-Control": "no-store"}
+    headers = {"Cache-Control": error.cache_control}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     body = problem.model_dump_json(exclude_none=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from sonica_fingerprint import CONTENT_TYPE
 
+from backend.api.access import remember
 from backend.api.problems import problem_examples
 from backend.api.schemas import RecognitionResource, RecognitionWithCandidates
 from backend.api.uploads import Upload, pcm_format, read_upload
@@ -72,7 +73,7 @@ async def recognize(
     """Say which song a clip is from, and where in it; no match is an answer too."""
     upload = await read_upload(request)
     recognition = await _recognized(upload, request.app.state.origin)
-    request.app.state.metrics.observe_recognition(recognition)
+    remember(request, recognition)
     resource = RecognitionWithCandidates if "candidates" in include else RecognitionResource
     answer = resource.of(recognition, request_id=request.state.request_id)
     return Response(answer.model_dump_json(), media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -183,7 +183,7 @@ class RecognitionResource(BaseModel):
     matches: list[MatchResource]
     ambiguous: bool = Field(description="More than one song has this audio; all of them are matches.")
     tier: Literal["edge", "origin"]
-    cache: Literal["miss", "memory"]
+    cache: Literal["miss", "memory", "redis"]
     index_version: str
     timings_ms: dict[str, float]
 
@@ -235,6 +235,7 @@ class Ready(BaseModel):
     segments: int
     index_version: str
     revisions_behind: int = Field(description="Changes of the catalogue that the index has yet to take.")
+    degraded: list[str] = Field(description="Parts that are away; answers come without them.")
 
 
 def _summary(song: Song) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +13,9 @@ from backend.api.problems import problem_examples
 from backend.api.schemas import SongPage, SongResource
 from backend.errors import CatalogueUnavailable, InvalidRequest, SongNotFound
 from backend.ports import SongCatalogue
+
+if TYPE_CHECKING:
+    from backend.composition import Origin
 
 router = APIRouter(prefix="/v1/songs", tags=["songs"])
 
@@ -44,6 +47,16 @@ class SongListing(BaseModel):
         return self.model_dump(exclude={"limit", "cursor"}, exclude_none=True)
 
 
+class PopularListing(BaseModel):
+    """Which popular songs to list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(50, ge=1, le=_PAGE_MAX)
+    language: FilterText = None
+    genre: FilterText = None
+
+
 @router.get("", responses=problem_examples(InvalidRequest, CatalogueUnavailable))
 async def list_songs(request: Request, listing: Annotated[SongListing, Query()]) -> SongPage:
     """List songs in the order in which they were added."""
@@ -55,6 +68,14 @@ async def list_songs(request: Request, listing: Annotated[SongListing, Query()])
         items=[SongResource.of(song) for song in page],
         next_cursor=_cursor(page[-1].id) if len(songs) > listing.limit else None,
     )
+
+
+@router.get("/popular", responses=problem_examples(InvalidRequest, CatalogueUnavailable))
+async def list_popular_songs(request: Request, listing: Annotated[PopularListing, Query()]) -> SongPage:
+    """List the songs of the highest popularity_score, the first page and the only one; an hour old at most."""
+    origin: Origin = request.app.state.origin
+    songs = await origin.cache.songs.popular(listing.limit, language=listing.language, genre=listing.genre)
+    return SongPage(items=[SongResource.of(song) for song in songs], next_cursor=None)
 
 
 @router.get("/{song_id}", responses=problem_examples(SongNotFound, InvalidRequest, CatalogueUnavailable))

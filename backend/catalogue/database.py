@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from typing import Any
 
 import asyncpg
 from asyncpg import Connection, Pool, Record
@@ -31,23 +33,29 @@ _UNAVAILABLE = (
 class Database:
     """A pool of connections; a lost one is replaced at its next use."""
 
-    def __init__(self, pool: Pool, *, timeout_seconds: float) -> None:
+    def __init__(self, pool: Pool, open_pool: partial[Any], *, timeout_seconds: float) -> None:
         self._pool = pool
+        self._open_pool = open_pool
         self._timeout_seconds = timeout_seconds
 
     @classmethod
     async def connect(cls, url: str, *, pool_max: int, timeout_seconds: float) -> Database:
         """Open the pool, and one connection to see that there is a database; raises CatalogueUnavailable."""
+        open_pool = partial(
+            asyncpg.create_pool,
+            url,
+            max_size=pool_max,
+            timeout=timeout_seconds,
+            command_timeout=timeout_seconds + 1,  # where the server cannot give up a statement itself: it is gone
+            server_settings=_time_limits(timeout_seconds),
+        )
         with _translated():
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=pool_max,
-                timeout=timeout_seconds,
-                command_timeout=timeout_seconds + 1,  # where the server cannot give up a statement itself: it is gone
-                server_settings=_time_limits(timeout_seconds),
-            )
-        return cls(pool, timeout_seconds=timeout_seconds)
+            return cls(await open_pool(min_size=1), open_pool, timeout_seconds=timeout_seconds)
+
+    async def disconnect(self) -> None:
+        """Close all connections as `close` does; the next use opens new ones."""
+        await self.close()
+        self._pool = await self._open_pool(min_size=0)
 
     async def close(self) -> None:
         """Close all connections, waiting for those in use no longer than a statement may take."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -25,6 +25,11 @@ class InMemoryCatalogue:
         self._last_id = 0
         self._last_revision = 0
         self._name = str(uuid4())
+        self._forget: Callable[[Sequence[int]], Awaitable[None]] | None = None
+
+    def after_change(self, forget: Callable[[Sequence[int]], Awaitable[None]]) -> None:
+        """Call this with the ids of the songs that a method has changed."""
+        self._forget = forget
 
     async def songs(self, song_ids: Sequence[int]) -> dict[int, Song]:
         """Return the songs of these ids that exist, by id."""
@@ -40,12 +45,22 @@ class InMemoryCatalogue:
         ]
         return found[:limit]
 
+    async def popular(self, limit: int, *, language: str | None = None, genre: str | None = None) -> list[Song]:
+        """Return the songs of the highest popularity_score, of equal ones those of the lower id first."""
+        found = [
+            song
+            for song in self._songs.values()
+            if language in {None, song.details.language} and genre in {None, song.details.genre}
+        ]
+        return sorted(found, key=lambda song: (-song.details.popularity_score, song.id))[:limit]
+
     async def delete(self, song_id: int) -> bool:
         """Delete a song and its fingerprint; say whether it was there."""
         if self._songs.pop(song_id, None) is None:
             return False
         del self._fingerprints[song_id]
         self._log(song_id)
+        await self._changed(song_id)
         return True
 
     async def put(self, new_song: NewSong, *, replaces: int | None = None) -> Stored | None:
@@ -57,7 +72,10 @@ class InMemoryCatalogue:
             return None
         for superseded in settlement.superseded:
             await self.delete(superseded)
-        return self._carry_out(settlement, new_song)
+        stored = self._carry_out(settlement, new_song)
+        if stored.outcome != "duplicate":
+            await self._changed(stored.song_id)
+        return stored
 
     async def content_known(self, content_sha256s: Sequence[str]) -> dict[str, str]:
         """Return external_id by content_sha256 for those that the catalogue holds."""
@@ -111,6 +129,10 @@ class InMemoryCatalogue:
             self._fingerprints[song_id] = new_song.fingerprint
             self._log(song_id)
         return Stored(song_id, settlement.outcome)
+
+    async def _changed(self, song_id: int) -> None:
+        if self._forget is not None:
+            await self._forget([song_id])
 
     def _log(self, song_id: int) -> None:
         self._last_revision += 1

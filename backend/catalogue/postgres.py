@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, fields
 
@@ -28,11 +28,21 @@ class PostgresCatalogue:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._forget: Callable[[Sequence[int]], Awaitable[None]] | None = None
 
     @classmethod
     async def connect(cls, url: str, *, pool_max: int, timeout_seconds: float) -> PostgresCatalogue:
         """Open the connections; the database has been migrated before (migrations.py)."""
         return cls(await Database.connect(url, pool_max=pool_max, timeout_seconds=timeout_seconds))
+
+    @property
+    def database(self) -> Database:
+        """The connections, for what else is in the same database."""
+        return self._database
+
+    def after_change(self, forget: Callable[[Sequence[int]], Awaitable[None]]) -> None:
+        """Call this with the ids of the songs that a method has changed, once the change is durable."""
+        self._forget = forget
 
     async def close(self) -> None:
         """Close the connections."""
@@ -51,10 +61,19 @@ class PostgresCatalogue:
             rows = await connection.fetch(QUERIES["page"], after_id, limit, *values)
         return [_song(row) for row in rows]
 
+    async def popular(self, limit: int, *, language: str | None = None, genre: str | None = None) -> list[Song]:
+        """Return the songs of the highest popularity_score, of equal ones those of the lower id first."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(QUERIES["popular"], limit, language, genre)
+        return [_song(row) for row in rows]
+
     async def delete(self, song_id: int) -> bool:
         """Delete a song and its fingerprint; say whether it was there."""
         async with self._turn() as connection:
-            return await _delete(connection, song_id)
+            deleted = await _delete(connection, song_id)
+        if deleted:
+            await self._changed(song_id)
+        return deleted
 
     async def put(self, new_song: NewSong, *, replaces: int | None = None) -> Stored | None:
         """Add the song, update the one that it replaces, or name the duplicate (settlement.py).
@@ -66,7 +85,10 @@ class PostgresCatalogue:
             key = (new_song.details.external_id, *_hashes(new_song))
             rows = await connection.fetch(QUERIES["songs_sharing"], *key)
             settlement = settle(new_song, [_song(row) for row in rows], replaces=replaces)
-            return await _carry_out(connection, settlement, new_song) if settlement else None
+            stored = await _carry_out(connection, settlement, new_song) if settlement else None
+        if stored is not None and stored.outcome != "duplicate":
+            await self._changed(stored.song_id)
+        return stored
 
     async def content_known(self, content_sha256s: Sequence[str]) -> dict[str, str]:
         """Return external_id by content_sha256 for those that the catalogue holds."""
@@ -115,6 +137,10 @@ class PostgresCatalogue:
         """Return all failures, ascending by uri."""
         async with self._database.connection() as connection:
             return [IngestFailure(*row) for row in await connection.fetch(QUERIES["failures"])]
+
+    async def _changed(self, song_id: int) -> None:
+        if self._forget is not None:
+            await self._forget([song_id])
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[Connection]:

@@ -1,4 +1,4 @@
-"""The named statements of queries.sql."""
+"""The named statements of queries.sql and accounts.sql."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -22,4 +22,9 @@ def parse(text: str) -> Mapping[str, str]:
     return MappingProxyType(statements)
 
 
-QUERIES = parse(resources.files("backend.catalogue").joinpath("queries.sql").read_text(encoding="utf-8"))
+def _read(file: str) -> Mapping[str, str]:
+    return parse(resources.files("backend.catalogue").joinpath(file).read_text(encoding="utf-8"))
+
+
+QUERIES = _read("queries.sql")
+ACCOUNT_QUERIES = _read("accounts.sql")

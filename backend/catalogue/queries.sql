@@ -80,6 +80,13 @@ where id > $1
 order by id
 limit $2
 
+-- name: popular
+select *
+from songs
+where ($2::text is null or language = $2) and ($3::text is null or genre = $3)
+order by popularity_score desc, id
+limit $1
+
 -- name: content_known
 select content_sha256, external_id from song_identities where content_sha256 = any($1::bytea[])
 

@@ -45,9 +45,9 @@ def ingest(  # noqa: PLR0913  # a command's parameters are its options
     """Take songs into the catalogue.
 
     A list names a file a line. A manifest has the columns uri, external_id, title, artist, album, isrc,
-    language, genre, release_date; tags fill what is blank, the file's name is the last resort. Without an
-    external_id a song gets its file's name; where another file has that, folders are put before it: 01,
-    Second Album/01.
+    language, genre, release_date, popularity_score; tags fill what is blank, the file's name is the last
+    resort. Without an external_id a song gets its file's name; where another file has that, folders are put
+    before it: 01, Second Album/01.
 
     A song that is reported is safe. After Ctrl-C or a crash the same command goes on from there.
     """

@@ -9,10 +9,12 @@ import typer
 from backend.cli.fingerprint import fingerprint
 from backend.cli.index import index_commands
 from backend.cli.ingest import ingest
+from backend.cli.keys import key_commands
 from backend.cli.migrate import migrate
 from backend.cli.recognize import recognize
 from backend.cli.serve import serve
 from backend.cli.songs import song_commands
+from backend.cli.users import user_commands
 
 EPILOG = (
     "Exit codes: 0 ok, 1 error, 2 wrong usage, 3 no match, 4 some items failed, 5 not authorised, "
@@ -32,6 +34,8 @@ app.command()(recognize)
 app.command()(fingerprint)
 app.add_typer(song_commands, name="songs")
 app.add_typer(index_commands, name="index")
+app.add_typer(user_commands, name="users")
+app.add_typer(key_commands, name="keys")
 app.command()(migrate)
 
 

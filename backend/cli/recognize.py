@@ -7,6 +7,7 @@ import os
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from backend.settings import Settings
 
 
-def recognize(
+class Send(StrEnum):
+    """What goes to a server."""
+
+    FINGERPRINT = "fingerprint"
+    AUDIO = "audio"
+
+
+def recognize(  # noqa: PLR0913, PLR0917  # a command's parameters are its options
     files: Annotated[
         list[str],
         typer.Argument(metavar="FILE...", help="Audio or .snfp files; - is stdin.", show_default=False),
@@ -27,6 +35,9 @@ def recognize(
     server: Annotated[
         str | None, typer.Option(metavar="URL", help="Ask this server in place of the catalogue here.")
     ] = None,
+    send: Annotated[
+        Send, typer.Option(help="To the server: 1 kB a second, nobody can play it; or the file as it is.")
+    ] = Send.FINGERPRINT,
     data_dir: DataDir = None,
     as_json: Json = False,
     jsonl: Jsonl = False,
@@ -50,7 +61,8 @@ def recognize(
             else:
                 print_answer(answer)
 
-        asyncio.run(_recognize(files, _asking(server, settings, as_json=as_json or jsonl), show=show))
+        asking = _asking(server, settings, send=send, as_json=as_json or jsonl)
+        asyncio.run(_recognize(files, asking, show=show))
         if as_json:
             print_json({"results": lines})
         raise typer.Exit(_exit_code(statuses))
@@ -79,11 +91,12 @@ async def _in_order(files: Sequence[str], ask: Ask) -> AsyncGenerator[Answer]:
             task.cancel()
 
 
-def _asking(server: str | None, settings: Settings, *, as_json: bool) -> AbstractAsyncContextManager[Ask]:
+def _asking(server: str | None, settings: Settings, *, send: Send, as_json: bool) -> AbstractAsyncContextManager[Ask]:
     if server is not None:
         from backend.cli.remote_recognition import remote_recognition
 
-        return remote_recognition(server, settings, as_json=as_json)
+        fingerprints = send is Send.FINGERPRINT
+        return remote_recognition(server, settings, fingerprints=fingerprints, as_json=as_json)
     from backend.cli.local_recognition import local_recognition
 
     return local_recognition(settings)

@@ -1,4 +1,8 @@
-"""Recognises through a server over HTTP."""
+"""Recognises through a server over HTTP: by fingerprints made here, or by audio.
+
+A fingerprint is posted at once. Asking first whether it is known (GET /v1/match) would be a second round trip for
+nearly every clip: no two recordings of a moment have the same fingerprint. It pays for whoever asks again.
+"""
 
 from __future__ import annotations
 
@@ -9,38 +13,69 @@ from typing import Any
 
 import httpx
 import typer
-from sonica_fingerprint import CONTENT_TYPE
+from sonica_fingerprint import CONTENT_TYPE, encode, extract
 
+from backend.audio.decode import decode
 from backend.audio.fingerprints import is_fingerprint
+from backend.audio.limits import DecoderLimits
 from backend.cli.answers import Answer, Ask, CandidateSong
 from backend.cli.clips import read_clip
 from backend.cli.output import Exit, print_problem, problem
-from backend.errors import AddressUnavailable, InputError, InvalidRequest
+from backend.errors import AddressUnavailable, DecoderUnavailable, InputError, InvalidRequest
 from backend.settings import Settings
 
+FINGERPRINT_REFUSALS = ("invalid_fingerprint", "unsupported_audio")  # another version; none at all
 TRIES = 3  # a busy server says when to come again; after three times it is for the user to decide
 
 
 @asynccontextmanager
-async def remote_recognition(url: str, settings: Settings, *, as_json: bool) -> AsyncIterator[Ask]:
-    """Connect to a server; yield what answers for a file."""
+async def remote_recognition(url: str, settings: Settings, *, fingerprints: bool, as_json: bool) -> AsyncIterator[Ask]:
+    """Connect to a server; yield what answers for a file.
+
+    fingerprints: send those where this machine can decode the file and the server takes them, else send the audio.
+    """
     timeout = httpx.Timeout(settings.request_seconds_max + 5, connect=5)  # the server gives up first, and says so
-    async with httpx.AsyncClient(base_url=_checked(url), timeout=timeout) as client:
+    async with httpx.AsyncClient(base_url=_checked(url), timeout=timeout, headers=_credentials(settings)) as client:
 
         async def ask(file: str) -> Answer:
             try:
                 clip = await asyncio.to_thread(read_clip, file, settings)
             except InputError as error:
                 return Answer(file, "error", problem=problem(error))
-            return _answer(file, await _posted(client, clip), as_json=as_json)
+            light = await asyncio.to_thread(_lightened, clip, settings) if fingerprints else clip
+            response = await _posted(client, light)
+            if light is not clip and _refuses_fingerprints(response):
+                response = await _posted(client, clip)
+            return _answer(file, response, as_json=as_json)
 
         yield ask
+
+
+def _credentials(settings: Settings) -> dict[str, str]:
+    return {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"} if settings.api_key else {}
 
 
 def _checked(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise InvalidRequest(f"--server takes a URL such as http://127.0.0.1:8000, not {url}")
     return url.rstrip("/")
+
+
+def _lightened(clip: bytes, settings: Settings) -> bytes:
+    """Return the fingerprint of a clip; the clip itself where it is one, or where only the server may read it."""
+    if is_fingerprint(clip):
+        return clip
+    try:
+        return encode(extract(decode(clip, limits=DecoderLimits.from_settings(settings))))
+    except (InputError, DecoderUnavailable):
+        return clip
+
+
+def _refuses_fingerprints(response: httpx.Response) -> bool:
+    if response.status_code not in (415, 422):
+        return False
+    found = _document(response)
+    return found is not None and found.get("code") in FINGERPRINT_REFUSALS
 
 
 async def _posted(client: httpx.AsyncClient, clip: bytes) -> httpx.Response:
@@ -68,11 +103,8 @@ def _retry_after_seconds(response: httpx.Response) -> float:
 
 
 def _answer(file: str, response: httpx.Response, *, as_json: bool) -> Answer:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
+    body = _document(response)
+    if body is None:
         raise AddressUnavailable(f"what answers at {response.url} is not Sonica: status {response.status_code}")
     if response.is_success:
         return _found(file, body)
@@ -80,6 +112,14 @@ def _answer(file: str, response: httpx.Response, *, as_json: bool) -> Answer:
         return Answer(file, "error", problem=body)
     print_problem(body, as_json=as_json)
     raise typer.Exit(_exit_code(response.status_code))
+
+
+def _document(response: httpx.Response) -> dict[str, Any] | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _exit_code(status: int) -> Exit:

@@ -7,13 +7,14 @@ import math
 import signal
 import socket
 from contextlib import nullcontext, suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from backend.cli.options import DataDir, Json, settings_from
 from backend.cli.output import print_json, reporting, stdout
-from backend.errors import AddressUnavailable
+from backend.errors import AddressUnavailable, InvalidRequest
 
 if TYPE_CHECKING:
     from backend.settings import Settings
@@ -49,8 +50,12 @@ def _listener(settings: Settings) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
+        _check_exposure(settings, listener)
         listener.listen(CONNECTIONS_WAITING_MAX)
         return listener
+    except InvalidRequest:
+        listener.close()
+        raise
     except OSError as error:
         listener.close()
         raise AddressUnavailable(
@@ -58,27 +63,40 @@ def _listener(settings: Settings) -> socket.socket:
         ) from error
 
 
+def _check_exposure(settings: Settings, listener: socket.socket) -> None:
+    """Raise InvalidRequest where others than this machine would be served without saying who they are."""
+    address = ip_address(listener.getsockname()[0])
+    if settings.auth == "off" and not address.is_loopback:
+        raise InvalidRequest(
+            f"SONICA_AUTH=off serves this machine alone: {settings.host} is no loopback address. Set SONICA_AUTH=on, "
+            "and make keys by `sonica users add` and `sonica keys create`"
+        )
+
+
 async def _serve(settings: Settings, listener: socket.socket, *, as_json: bool) -> None:
     import uvicorn
 
     from backend.app import create_app
+    from backend.cli.server import Server
     from backend.composition import open_origin
-
-    class Server(uvicorn.Server):
-        """Says where it listens once it does: whoever waits for the line can send a request."""
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                _announce(listener, as_json=as_json)
 
     # Opened here, for uvicorn would only log why it cannot be.
     async with open_origin(settings) as origin:
         app = create_app(settings, open_origin=lambda _: nullcontext(origin))
-        # Logs are the application's own (backend/observability.py).
-        grace_seconds = math.ceil(settings.request_seconds_max)  # else one client that stalls keeps the server up
-        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=grace_seconds)
-        server = Server(config)
+        # Logs are the application's own (backend/observability/logs.py).
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_seconds_max),  # it takes whole seconds only
+            proxy_headers=False,  # whom to believe an address is ours to say: SONICA_TRUSTED_PROXIES
+        )
+        server = Server(
+            config,
+            notice_seconds=settings.shutdown_notice_seconds,
+            on_listening=lambda: _announce(listener, as_json=as_json),
+            on_stopping=lambda: setattr(app.state, "stopping", True),
+        )
         with suppress(KeyboardInterrupt):  # the way to end a server; uvicorn raises it again after it has closed
             await server.serve(sockets=[listener])
 

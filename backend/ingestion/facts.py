@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import date
 
@@ -25,6 +26,17 @@ def language(text: str) -> str:
     if not _LANGUAGE.fullmatch(text):
         raise InvalidRequest(f"language {text!r} is not a BCP 47 tag such as hi, en or pt-BR")
     return text
+
+
+def popularity_score(text: str) -> float:
+    """Return the number; how it is measured is the catalogue owner's, more is more popular."""
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not 0 <= score < math.inf:
+        raise InvalidRequest(f"popularity_score {text!r} is not a number from 0 up")
+    return score
 
 
 def release_date(text: str) -> date:

@@ -16,13 +16,17 @@ from backend.ingestion.files import local_path
 from backend.ingestion.tags import readable
 from backend.models import SongDetails
 
-COLUMNS = ("uri", "external_id", "title", "artist", "album", "isrc", "language", "genre", "release_date")
+COLUMNS = (
+    *("uri", "external_id", "title", "artist", "album", "isrc", "language", "genre", "release_date"),
+    "popularity_score",
+)
 MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl", ".ndjson"})
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _READERS: dict[str, Callable[[str], object]] = {
     "isrc": facts.isrc,
     "language": facts.language,
+    "popularity_score": facts.popularity_score,
     "release_date": facts.release_date,
 }
 
@@ -109,7 +113,7 @@ def _check_names(names: Iterable[str], where: str) -> None:
 
 
 def _text(name: str, value: object) -> str:
-    if value is not None and not isinstance(value, str | int):
+    if value is not None and not isinstance(value, str | int | float):
         raise InvalidRequest(f"{name} is not text")
     text = "" if value is None else str(value)
     if name == "uri" and not text:

@@ -13,6 +13,7 @@ from sonica_fingerprint import Fingerprint, extract
 from backend.audio.decoder import Decoder
 from backend.audio.pcm import PcmFormat
 from backend.models import Match, Recognition, Song, SongMatch, Verdict
+from backend.observability.tracing import span
 from backend.ports import RecognitionCache, ReferenceIndex, SongCatalogue
 from backend.recognition.verify import verify
 
@@ -49,7 +50,7 @@ class Recognizer:
         Raises UnsupportedAudio, UndecodableAudio, CatalogueUnavailable.
         """
         timings: dict[str, float] = {}
-        with _timed(timings, "total"):
+        with _timed(timings, "total", as_span="recognize"):
             with _timed(timings, "decode"):
                 samples = await self._decoder.decode(clip, pcm=pcm)
             with _timed(timings, "extract"):
@@ -60,13 +61,18 @@ class Recognizer:
     async def recognize(self, query: Fingerprint) -> Recognition:
         """Recognize a fingerprint: edges and apps that fingerprint themselves enter here."""
         timings: dict[str, float] = {}
-        with _timed(timings, "total"):
+        with _timed(timings, "total", as_span="cache"):
             recognition = await self._cache.get_or_compute(
-                f"{self._index.version}:{query.key}", lambda: self._recognize_uncached(query)
+                query.key, lambda: self._recognize_uncached(query), index_version=self._index.version
             )
         computed = recognition.timings_ms if recognition.cache == "miss" else {}
         timings["cache"] = round(timings["total"] - sum(computed.values()), 3)
         return replace(recognition, query_duration_ms=query.duration_ms, timings_ms=computed | timings)
+
+    async def known(self, query_key: str) -> Recognition | None:
+        """Return what was found out before about the fingerprint of this key, None when nothing was."""
+        kept = await self._cache.get(query_key, index_version=self._index.version)
+        return None if kept is None else replace(kept, timings_ms={})
 
     async def _recognize_uncached(self, query: Fingerprint) -> Recognition:
         timings: dict[str, float] = {}
@@ -118,9 +124,11 @@ def _within(match: Match, song_duration_ms: int) -> Match:
 
 
 @contextmanager
-def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+def _timed(timings: dict[str, float], step: str, *, as_span: str | None = None) -> Iterator[None]:
+    """Note how long a step takes, here and, under its own or another name, in the request's trace."""
     started = time.perf_counter()
     try:
-        yield
+        with span(as_span or step):
+            yield
     finally:
         timings[step] = round((time.perf_counter() - started) * 1000, 3)

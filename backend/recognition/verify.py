@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sonica_fingerprint import SEGMENT_MS, SILENCE_DB, STEP_MS, Fingerprint
+from sonica_fingerprint import STEP_MS, Fingerprint
+from sonica_fingerprint.calibration import Evidence
+from sonica_fingerprint.decision import Demand, decide, seconds_heard
 
 from backend.models import Candidate, Match, Segment, Verdict
 from backend.recognition.alignment import Alignment, align
-from backend.recognition.calibration import Evidence, probability, score_min
 
 SHARED_SIMILARITY_GAP = 0.1  # songs that share the clip's audio fit it equally well, up to this
 SHARED_REFERENCE_COSINE = 0.35  # and what is stored there is alike: 95 % of music is at the worst phase, others are not
@@ -33,24 +34,11 @@ def verify(
     songs = best_of_each_song(align(query, candidates))
     if not songs:
         return Verdict(reason="below_threshold")
-    most = songs[0].similarity
-
-    def matched(alignment: Alignment, rival: float) -> Match:
-        evidence = evidence_of(query, alignment, rival)
-        return _match(query, alignment, probability(evidence, catalogue_segments=catalogue_segments))
-
-    second = songs[1].similarity if len(songs) > 1 else 0.0
-    first = max(songs, key=lambda each: matched(each, second if each is songs[0] else most).score)
-    shared = [first, *(other for other in songs if other is not first and same_recording(first, other))]
-    others = [other for other in songs if other not in shared]
-    rival = others[0].similarity if others else 0.0
-    behind = [matched(each, most) for each in others]
-    ranked = [matched(each, rival) for each in shared] + sorted(behind, key=lambda match: -match.score)
-    seconds = evidence_of(query, first, rival).seconds
-    enough = score_min(seconds, false_accept_rate=false_accept_rate, catalogue_segments=catalogue_segments)
-    if ranked[0].score < enough:
-        return Verdict(ranked=tuple(ranked[:RANKED_MAX]), reason="below_threshold")
-    return Verdict(ranked=tuple(ranked[: max(RANKED_MAX, len(shared))]), accepted=len(shared))
+    decision = decide(query, songs, same_recording, Demand(false_accept_rate, catalogue_segments))
+    ranked = tuple(_match(query, alignment, score) for alignment, score in decision.ranked)
+    if not decision.accepted:
+        return Verdict(ranked=ranked[:RANKED_MAX], reason="below_threshold")
+    return Verdict(ranked=ranked[: max(RANKED_MAX, decision.accepted)], accepted=decision.accepted)
 
 
 def best_of_each_song(alignments: Sequence[Alignment]) -> list[Alignment]:
@@ -84,9 +72,7 @@ def same_recording(one: Alignment, other: Alignment) -> bool:
 
 def evidence_of(query: Fingerprint, alignment: Alignment, rival: float) -> Evidence:
     """Put together what the score is made from."""
-    loud = sum(level < SILENCE_DB for level in query.levels)
-    seconds = (SEGMENT_MS + (loud - 1) * STEP_MS * query.thinning) / 1000
-    return Evidence(alignment.similarity, alignment.sharpness, rival, seconds)
+    return Evidence(alignment.similarity, alignment.sharpness, rival, seconds_heard(query))
 
 
 def _match(query: Fingerprint, alignment: Alignment, score: float) -> Match:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from backend.models import CATALOGUE_THINNING
 
 Positions = NDArray[np.int32]
 
@@ -20,14 +22,18 @@ class Owners:
 
 
 class SongDirectory:
-    """Songs in the order in which they were added; a removed one leaves a gap of dead ordinals."""
+    """Songs in the order in which they were added; a removed one leaves a gap of dead ordinals.
+
+    A song's positions are CATALOGUE_THINNING apart but where silence was left out, so the runs in between are kept.
+    """
 
     def __init__(self) -> None:
         # Arrays longer than what they hold, so that adding is cheap.
         self._song_ids = np.empty(0, np.int64)  # an entry a song added; 0 once removed
         self._firsts = np.empty(0, np.int64)  # its first ordinal
-        self._positions = np.empty(0, np.int32)  # one an ordinal
-        self._added = 0  # entries
+        self._run_firsts = np.empty(0, np.int64)  # a run's first ordinal
+        self._run_positions = np.empty(0, np.int32)  # and the position of that
+        self._added = self._runs = 0  # entries, runs
         self._entries: dict[int, int] = {}
         self.dead = np.zeros(1, np.uint8)  # a bit an ordinal, the lowest first: set once its song was removed
         self.segments = 0
@@ -40,15 +46,13 @@ class SongDirectory:
 
     def add(self, song_id: int, positions: Positions) -> None:
         """Append a song whose vectors have just got the next ordinals."""
-        entry, end = self._added, self.segments + len(positions)
-        self._song_ids = _with_room(self._song_ids, entry + 1)
-        self._firsts = _with_room(self._firsts, entry + 1)
-        self._positions = _with_room(self._positions, end)
-        self._song_ids[entry] = song_id
-        self._firsts[entry] = self.segments
-        self._positions[self.segments : end] = positions
-        self._entries[song_id] = entry
-        self._added, self.segments = entry + 1, end
+        runs = np.flatnonzero(np.diff(positions, prepend=-1 - CATALOGUE_THINNING) != CATALOGUE_THINNING)
+        self._song_ids = _appended(self._song_ids, self._added, [song_id])
+        self._firsts = _appended(self._firsts, self._added, [self.segments])
+        self._run_firsts = _appended(self._run_firsts, self._runs, self.segments + runs)
+        self._run_positions = _appended(self._run_positions, self._runs, positions[runs])
+        self._entries[song_id] = self._added
+        self._added, self._runs, self.segments = self._added + 1, self._runs + len(runs), self.segments + len(positions)
 
     def remove(self, song_id: int) -> bool:
         """Mark a song's ordinals dead; say whether it was there."""
@@ -62,23 +66,30 @@ class SongDirectory:
     def owners(self, ordinals: NDArray[np.int64]) -> Owners:
         """Look ordinals up."""
         entries = np.searchsorted(self._firsts[: self._added], ordinals, side="right") - 1
-        return Owners(song_ids=self._song_ids[entries], positions=self._positions[ordinals])
+        return Owners(song_ids=self._song_ids[entries], positions=self._positions(ordinals))
 
     def window(self, song_id: int, first_position: int, last_position: int) -> tuple[int, Positions]:
         """Return the first ordinal and the positions of a song's segments between two positions, both included."""
         entry = self._entries[song_id]
-        start, end = int(self._firsts[entry]), self._end(entry)
-        positions = self._positions[start:end]
-        low = int(np.searchsorted(positions, first_position, side="left"))
-        high = int(np.searchsorted(positions, last_position, side="right"))
-        return start + low, positions[low:high].copy()
+        low, high = (self._first_from(entry, position) for position in (first_position, last_position + 1))
+        return low, self._positions(np.arange(low, high))
+
+    def whole(self, song_id: int) -> tuple[int, Positions] | None:
+        """Return the first ordinal and the positions of all of a song, None where it is not here."""
+        entry = self._entries.get(song_id)
+        if entry is None:
+            return None
+        start = int(self._firsts[entry])
+        return start, self._positions(np.arange(start, self._end(entry)))
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Return what `from_arrays` takes."""
         return {
             "song_ids": self._song_ids[: self._added],
             "firsts": self._firsts[: self._added],
-            "positions": self._positions[: self.segments],
+            "run_firsts": self._run_firsts[: self._runs],
+            "run_positions": self._run_positions[: self._runs],
+            "segments": np.array(self.segments),
         }
 
     @classmethod
@@ -87,12 +98,33 @@ class SongDirectory:
         directory = cls()
         directory._song_ids = arrays["song_ids"].astype(np.int64)
         directory._firsts = arrays["firsts"].astype(np.int64)
-        directory._positions = arrays["positions"].astype(np.int32)
-        directory._added, directory.segments = len(directory._song_ids), len(directory._positions)
+        directory._run_firsts = arrays["run_firsts"].astype(np.int64)
+        directory._run_positions = arrays["run_positions"].astype(np.int32)
+        directory._added, directory._runs = len(directory._song_ids), len(directory._run_firsts)
+        directory.segments = int(arrays["segments"])
         directory._entries = {int(song): entry for entry, song in enumerate(directory._song_ids) if song}
         for entry in np.flatnonzero(directory._song_ids == 0):
             directory._bury(int(entry))
         return directory
+
+    def _positions(self, ordinals: NDArray[np.int64]) -> Positions:
+        firsts = self._run_firsts[: self._runs]
+        runs = np.searchsorted(firsts, ordinals, side="right") - 1
+        positions: Positions = (
+            self._run_positions[runs] + (ordinals - firsts[runs]).astype(np.int32) * CATALOGUE_THINNING
+        )
+        return positions
+
+    def _first_from(self, entry: int, position: int) -> int:
+        """Return a song's first ordinal whose position is not before this one; the song's end if there is none."""
+        start, end = int(self._firsts[entry]), self._end(entry)
+        low, high = np.searchsorted(self._run_firsts[: self._runs], [start, end])
+        if low == high:
+            return end
+        run = low + max(0, int(np.searchsorted(self._run_positions[low:high], position, side="right")) - 1)
+        run_end = int(self._run_firsts[run + 1]) if run + 1 < high else end
+        ahead = -(-(position - int(self._run_positions[run])) // CATALOGUE_THINNING)
+        return min(int(self._run_firsts[run]) + max(0, ahead), run_end)
 
     def _bury(self, entry: int) -> None:
         ordinals = np.arange(self._firsts[entry], self._end(entry))
@@ -105,5 +137,10 @@ class SongDirectory:
         return int(self._firsts[entry + 1]) if entry + 1 < self._added else self.segments
 
 
-def _with_room(array: NDArray[Any], length: int) -> NDArray[Any]:
-    return array if length <= len(array) else np.resize(array, max(length, 2 * len(array), 1024))
+def _appended(array: NDArray[Any], used: int, values: ArrayLike) -> NDArray[Any]:
+    more = np.asarray(values, array.dtype)
+    end = used + len(more)
+    if end > len(array):
+        array = np.resize(array, max(end, 2 * len(array), 1024))
+    array[used:end] = more
+    return array

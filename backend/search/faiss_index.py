@@ -1,11 +1,13 @@
-"""The reference index: the fingerprints' vectors under HNSW, caught up from the catalogue's change log."""
+"""The reference index: the fingerprints' vectors, searched by FAISS, caught up from the catalogue's change log."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from sonica_fingerprint import (
 from backend.errors import IndexVersionMismatch
 from backend.models import CATALOGUE_THINNING, Candidate, Change
 from backend.ports import ChangeLog
+from backend.search.compact import CompactVectors
 from backend.search.directory import SongDirectory
 from backend.search.hnsw import HnswVectors
 from backend.search.read_write_lock import ReadWriteLock
@@ -34,12 +37,15 @@ DEAD_SHARE_MAX = 0.5  # more than half of the index was removed or replaced: bui
 WINDOW_MARGIN_STEPS = 12  # stored segments around an alignment that verification may shift or stretch into
 STRETCH_MAX = 1.1
 
+IndexKind: TypeAlias = Literal["hnsw", "compact"]
+
 
 @dataclass(frozen=True, slots=True)
 class IndexStatus:
     """What an index holds."""
 
     version: str
+    kind: str  # and of a compact one the codebooks' name
     fingerprint_version: int
     revision: int
     songs: int
@@ -52,20 +58,26 @@ class IndexStatus:
 class FaissIndex:
     """Implements ReferenceIndex; searches share it, changes are applied between them."""
 
-    def __init__(self, folder: Path, changes: ChangeLog, *, search_depth: int) -> None:
+    def __init__(self, folder: Path, changes: ChangeLog, *, search_depth: int, kind: IndexKind = "hnsw") -> None:
+        """search_depth: of the graph; the compact kind has none."""
+        self._kind = kind
         self._snapshots = SnapshotStore(folder)
         self._changes = changes
         self._search_depth = search_depth
         self._lock = ReadWriteLock()
         self._catching_up = asyncio.Lock()
+        self._newest_revision = 0
+        self.caught_up_at = 0.0  # when it last had all changes of the catalogue, in seconds since 1970
         self._catalogue: str = ""
         self._revision: int = 0
         self._clear()
 
     @classmethod
-    async def open(cls, folder: Path, changes: ChangeLog, *, search_depth: int, fresh: bool = False) -> FaissIndex:
-        """Load the newest whole snapshot (none when `fresh`) and catch up from the change log."""
-        index = cls(folder, changes, search_depth=search_depth)
+    async def open(
+        cls, folder: Path, changes: ChangeLog, *, search_depth: int, kind: IndexKind = "hnsw", fresh: bool = False
+    ) -> FaissIndex:
+        """Load the newest whole snapshot of this kind (none when `fresh`) and catch up from the change log."""
+        index = cls(folder, changes, search_depth=search_depth, kind=kind)
         if not fresh:
             await asyncio.to_thread(index._load)
         if index._directory.dead_segments > DEAD_SHARE_MAX * index._directory.segments:
@@ -83,6 +95,11 @@ class FaissIndex:
         """How many segments are searched."""
         return self._directory.segments - self._directory.dead_segments
 
+    @property
+    def revisions_behind(self) -> int:
+        """Changes of the catalogue that are known and not taken yet."""
+        return max(0, self._newest_revision - self._revision)
+
     async def search(self, query: Fingerprint, *, limit: int) -> list[Candidate]:
         """Return the `limit` best alignments, most votes first."""
         return await asyncio.to_thread(self._search, query, limit)
@@ -91,13 +108,15 @@ class FaissIndex:
         """Apply what the change log has since; return the number of changes."""
         applied = 0
         async with self._catching_up:
-            name = await self._changes.name()
-            if name != self._catalogue or self._revision > await self._changes.revision():
+            name, self._newest_revision = await self._changes.name(), await self._changes.revision()
+            if name != self._catalogue or self._revision > self._newest_revision:
                 self._clear()  # the snapshot is of another catalogue, or of one that was restored to an earlier day
                 self._catalogue = name
             async for change in self._changes.changes(after_revision=self._revision):
                 await asyncio.to_thread(self._apply, change)
                 applied += 1
+            self._newest_revision = max(self._newest_revision, self._revision)
+            self.caught_up_at = time.time()
         return applied
 
     def save(self) -> None:
@@ -108,11 +127,21 @@ class FaissIndex:
             if newest is None or replace(newest[1], hashes={}) != state:
                 self._snapshots.write(state, self._write_files)
 
+    def stored(self, song_id: int) -> tuple[NDArray[np.int32], NDArray[np.int8]] | None:
+        """Return a song's positions in steps, (n,), and vectors as they are kept, (n, 128); None for none here."""
+        with self._lock.reading():
+            window = self._directory.whole(song_id)
+            if window is None:
+                return None
+            first, positions = window
+            return positions, self._vectors.stored(first, len(positions))
+
     def status(self) -> IndexStatus:
-        """Say what the index holds; bytes are those of a snapshot."""
+        """Say what the index holds; bytes are those in memory, without room to grow."""
         with self._lock.reading():
             return IndexStatus(
                 version=self.version,
+                kind=self._vectors.kind,
                 fingerprint_version=FINGERPRINT_VERSION,
                 revision=self._revision,
                 songs=self._directory.songs,
@@ -126,10 +155,13 @@ class FaissIndex:
 
     def _clear(self) -> None:
         with self._lock.writing():
-            self._vectors = HnswVectors(search_depth=self._search_depth)
+            self._vectors = self._new_vectors()
             self._directory = SongDirectory()
             self._catalogue = ""
             self._revision = 0
+
+    def _new_vectors(self) -> HnswVectors | CompactVectors:
+        return CompactVectors() if self._kind == "compact" else HnswVectors(search_depth=self._search_depth)
 
     def _load(self) -> None:
         newest = self._snapshots.newest()
@@ -141,6 +173,8 @@ class FaissIndex:
                 f"the stored index is of fingerprint version {manifest.fingerprint_version}, this program makes "
                 f"version {FINGERPRINT_VERSION}; build it anew with `sonica index build`"
             )
+        if manifest.kind != self._vectors.kind:
+            return  # the setting was changed, or the codebooks: the catalogue has all that it takes to build it anew
         self._vectors.read(path / "segments.faiss")
         with np.load(path / "songs.npz") as arrays:
             self._directory = SongDirectory.from_arrays(dict(arrays))
@@ -152,6 +186,7 @@ class FaissIndex:
             catalogue=self._catalogue,
             revision=self._revision,
             segments=self._directory.segments,
+            kind=self._vectors.kind,
         )
 
     def _write_files(self, folder: Path) -> None:

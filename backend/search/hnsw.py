@@ -1,4 +1,4 @@
-"""Vectors of four bits a component under an HNSW graph; the only importer of FAISS (Malkov & Yashunin 2018).
+"""Vectors of four bits a component under an HNSW graph (Malkov & Yashunin 2018); with compact.py the home of FAISS.
 
 A component of a unit vector in 128 dimensions is spread over +-32 of the 127 that a byte has, and half a byte tells it
 well enough: the cosine between a vector and what is kept of it is .994.
@@ -16,7 +16,7 @@ from sonica_fingerprint import DIMENSIONS
 
 faiss: Any = _faiss  # its stubs know a tenth of what it has
 
-LINKS = 7  # M: 14 links at the bottom, 56 of the 141 bytes a segment; README has the recall
+LINKS = 7  # M: 14 links at the bottom, 56 of the 137 bytes a segment; README has the recall
 LEVEL = 10  # between neighbouring values of the sixteen, -75 to 75: least error for unit vectors times EMBEDDING_SCALE
 BUILD_DEPTH = 100  # efConstruction
 
@@ -28,6 +28,8 @@ Neighbours: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 class HnswVectors:
     """Grows by `add`, every vector at the ordinal of its turn. Searches may run side by side, but not beside an add."""
+
+    kind = "hnsw"  # what `read` can read
 
     def __init__(self, *, search_depth: int) -> None:
         """search_depth: efSearch, how many vectors a search keeps in sight."""
@@ -51,7 +53,7 @@ class HnswVectors:
         faiss.omp_set_num_threads(1)  # many requests share the cores; a query's threads would only wait for each other
         parameters = self._parameters
         if dead is not None:
-            parameters = faiss.SearchParametersHNSW(efSearch=parameters.efSearch, sel=_all_but(dead))
+            parameters = faiss.SearchParametersHNSW(efSearch=parameters.efSearch, sel=all_but(dead))
         products, ordinals = self._index.search(queries.astype(np.float32), count, params=parameters)
         return products, ordinals
 
@@ -59,16 +61,20 @@ class HnswVectors:
         self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None
     ) -> Neighbours:
         """Return what `nearest` would if it looked at every vector: the yardstick of its recall."""
-        parameters = None if dead is None else faiss.SearchParameters(sel=_all_but(dead))
+        parameters = None if dead is None else faiss.SearchParameters(sel=all_but(dead))
         products, ordinals = self._index.storage.search(queries.astype(np.float32), count, params=parameters)
         return products, ordinals
 
     def stored(self, first: int, count: int) -> NDArray[np.int8]:
         """Copy vectors out of the graph's own table, (count, 128): no second copy of the catalogue is kept."""
+        vectors: NDArray[np.int8] = _VALUES[self.codes(first, count)].reshape(-1, DIMENSIONS)
+        return vectors
+
+    def codes(self, first: int, count: int) -> NDArray[np.uint8]:
+        """Show vectors as they are kept, (count, 64), a component in each half of a byte, the low one first."""
         codes = self._codes()
         table: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size()).reshape(-1, DIMENSIONS // 2)
-        vectors: NDArray[np.int8] = _VALUES[table[first : first + count]].reshape(-1, DIMENSIONS)
-        return vectors
+        return table[first : first + count]
 
     @property
     def nbytes(self) -> int:
@@ -89,5 +95,13 @@ class HnswVectors:
         return faiss.downcast_index(self._index.storage).codes
 
 
-def _all_but(dead: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - FAISS's selectors have no Python type
+def to_half_bytes(vectors: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Return vectors, (n, 128), as they are kept here, (n, 64): the low half of a byte goes before the high one."""
+    levels = (np.floor_divide(vectors, LEVEL, dtype=np.int16) + 8).clip(0, 15).astype(np.uint8)
+    codes: NDArray[np.uint8] = np.bitwise_or(levels[:, ::2], levels[:, 1::2] * 16)
+    return codes
+
+
+def all_but(dead: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - FAISS's selectors have no Python type
+    """Select every ordinal whose bit is not set."""
     return faiss.IDSelectorNot(faiss.IDSelectorBitmap(dead))

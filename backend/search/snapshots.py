@@ -28,6 +28,7 @@ class Manifest:
     catalogue: str  # the change log's name
     revision: int
     segments: int
+    kind: str  # how the vectors are kept
     hashes: dict[str, str] = field(default_factory=dict)
 
 

@@ -46,6 +46,7 @@ create index songs_album on songs (album, id);
 create index songs_language on songs (language, id);
 create index songs_genre on songs (genre, id);
 create index songs_popular on songs (language, genre, popularity_score desc);
+create index songs_popularity on songs (popularity_score desc, id);
 -- For `lower(title) like 'prefix%'` under any collation.
 create index songs_title on songs (lower(title) text_pattern_ops);
 
@@ -93,3 +94,62 @@ create table ingest_failures (
     modified_at timestamptz,
     failed_at timestamptz not null default now()
 );
+
+-- Who may ask: made by `sonica users add`, or by the first token of theirs that is in order, which names them
+-- `issuer#subject`. Preferences are the user's own; `{"history": false}` keeps their recognitions from being recorded.
+create table users (
+    id bigint generated always as identity primary key,
+    name text not null unique check (octet_length(name) between 1 and 1024),
+    role text not null default 'free' check (role in ('free', 'premium', 'admin')),
+    preferences jsonb not null default '{}' check (jsonb_typeof(preferences) = 'object'),
+    -- Recognitions up to then are not recorded any more, though a server may still have them in its queue.
+    history_cleared_at timestamptz,
+    created_at timestamptz not null default now()
+);
+
+-- A key is `sk_PREFIX_SECRET`: found by its prefix, proved by its secret, which has 256 random bits, so that a fast
+-- hash of it cannot be turned back. A key that is rotated or revoked expires.
+create table api_keys (
+    id bigint generated always as identity primary key,
+    user_id bigint not null references users (id) on delete cascade,
+    prefix text not null unique,
+    secret_sha256 bytea not null check (octet_length(secret_sha256) = 32),
+    label text not null default '',
+    scopes text[] not null check (
+        cardinality(scopes) > 0 and scopes <@ array['recognize', 'songs:read', 'songs:write', 'admin']
+    ),
+    created_at timestamptz not null default now(),
+    expires_at timestamptz,
+    last_used_at timestamptz
+);
+create index api_keys_user on api_keys (user_id);
+
+-- The songs that users recognised, a partition a month. A song may be gone since, hence no foreign key to it.
+create table recognition_history (
+    user_id bigint not null references users (id) on delete cascade,
+    recognized_at timestamptz not null,
+    query_key bytea not null check (octet_length(query_key) = 32),
+    song_id bigint not null,
+    score double precision not null,
+    offset_ms integer not null,
+    primary key (user_id, recognized_at, query_key) -- in the order in which a user looks; none is there twice
+) partition by range (recognized_at);
+
+-- Makes the partitions from last month's, for clocks that are late, to that of the month after next. Every server
+-- calls it when it starts and once a day.
+create function make_history_partitions(as_of timestamptz default now()) returns void language plpgsql as $$
+declare
+    month timestamp;
+    name text;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('sonica recognition_history', 0));
+    for ahead in -1..2 loop
+        month := date_trunc('month', as_of at time zone 'utc') + make_interval(months => ahead);
+        name := 'recognition_history_' || to_char(month, 'YYYY_MM');
+        if to_regclass(name) is null then
+            execute format('create table %I partition of recognition_history for values from (%L) to (%L)',
+                           name, month at time zone 'utc', (month + interval '1 month') at time zone 'utc');
+        end if;
+    end loop;
+end $$;
+select make_history_partitions();

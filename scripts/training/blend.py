@@ -13,8 +13,8 @@ import torch
 
 from training.network import Embedder
 
-GATE = 0.6  # of the trained trunk
-SHARE = 0.7  # of the start, relative to the mean length of the trained embeddings
+GATE = 0.8  # of the trained trunk
+SHARE = 0.9  # of the start, relative to the mean length of the trained embeddings
 Array = npt.NDArray[np.float32]
 
 

@@ -13,6 +13,7 @@ from sonica_fingerprint._native import features
 
 RATE = 16_000
 BANDS, SEGMENT_FRAMES, STEP_FRAMES, HOP = 80, 27, 4, 512
+EDGE_FRAMES = 8  # made up before the first frame and after the last
 STRETCH_SECONDS = 20
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3"}
 Samples = npt.NDArray[np.float64]
@@ -39,6 +40,6 @@ def read(path: Path, start_seconds: float, seconds: float) -> Samples:
 
 
 def to_features(samples: Samples) -> Features:
-    """Return the kernel's own features, (frames, BANDS), in 1/256."""
+    """Return the kernel's own features, (EDGE_FRAMES + frames + EDGE_FRAMES, BANDS), in 1/256."""
     level = 0.1 / (np.sqrt(np.mean(samples**2)) + 1e-9)
     return np.frombuffer(features((samples * level).astype(np.float32)), np.int16).reshape(-1, BANDS)

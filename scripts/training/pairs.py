@@ -20,10 +20,22 @@ from degradation import KINDS, Studio, change_pitch, change_speed, change_tempo,
 from rich.console import Console
 from rich.progress import Progress
 
-from training.corpus import BANDS, HOP, RATE, SEGMENT_FRAMES, STRETCH_SECONDS, Features, Samples, read, to_features
+from training.corpus import (
+    BANDS,
+    EDGE_FRAMES,
+    HOP,
+    RATE,
+    SEGMENT_FRAMES,
+    STRETCH_SECONDS,
+    Features,
+    Samples,
+    read,
+    to_features,
+)
 
 FRAMES_BETWEEN = 2  # patches are taken every 64 ms of a clip
 CLIP_SECONDS = [1, 2, 3, 5, 10]
+ROOMS = 300
 SILENCE = 1e-3  # root mean square of a stretch that holds nothing to learn
 PAIR = np.dtype([("track", "<i4"), ("clean", "<i4"), ("heard", "<i4")])
 
@@ -66,10 +78,12 @@ class Pairs:
         return clean.astype(np.float32), heard.astype(np.float32)
 
 
-def make(folder: Path, tracks: list[Path], *, passes: int, seed: int, jobs: int, console: Console) -> Pairs:
+def make(
+    folder: Path, tracks: list[Path], *, passes: int, seed: int, jobs: int, console: Console, speech: Path | None
+) -> Pairs:
     """Degrade every stretch `passes` times; return the pairs, and keep them in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    Worker.studio = Studio.build(seed)  # before the workers fork: the rooms take a minute
+    Worker.studio = Studio.build(seed, rooms=ROOMS, speech=speech)  # before the workers fork: rooms take a minute
     stretches = list(plan(tracks, passes, seed))
     with (
         ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("fork")) as pool,
@@ -82,7 +96,7 @@ def make(folder: Path, tracks: list[Path], *, passes: int, seed: int, jobs: int,
         for stretch, (features, moments) in zip(
             stretches, bar.track(done, total=len(stretches), description="stretches"), strict=True
         ):
-            inside = moments[:, 0] + SEGMENT_FRAMES <= len(clean[stretch.track])
+            inside = (moments[:, 0] >= 0) & (moments[:, 0] + SEGMENT_FRAMES <= len(clean[stretch.track]))
             pairs = np.zeros(int(inside.sum()), PAIR)
             pairs["track"] = stretch.track
             pairs["clean"] = rows[stretch.track] + moments[inside, 0]
@@ -130,7 +144,7 @@ class Worker:
             length = int(rng.choice(CLIP_SECONDS) * RATE)
             clip = to_features(heard[start : start + length])
             frames = np.arange(0, len(clip) - SEGMENT_FRAMES + 1, FRAMES_BETWEEN)
-            at = stretch.start_seconds * RATE / HOP + (start / HOP + frames) * rate
+            at = EDGE_FRAMES + stretch.start_seconds * RATE / HOP + (start / HOP + frames - EDGE_FRAMES) * rate
             moments.append(np.stack([np.rint(at), row + frames], axis=1))
             clips.append(clip)
             row += len(clip)

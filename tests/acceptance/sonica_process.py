@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ class Sonica:
     """Runs commands on a data folder with an embedded database of its own."""
 
     data_dir: Path
+    settings: dict[str, str] = field(default_factory=dict)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command; its stdout is a pipe, its messages go to a file in the data folder's parent."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SONICA_")}
-        environment |= {"SONICA_DATA_DIR": str(self.data_dir), "SONICA_INDEX_POLL_SECONDS": "0.2"}
+        environment |= {"SONICA_DATA_DIR": str(self.data_dir), "SONICA_INDEX_POLL_SECONDS": "0.2"} | self.settings
         with self.messages.open("a") as messages:
             return subprocess.Popen(
                 [*COMMAND, *arguments],
@@ -42,7 +43,7 @@ class Sonica:
         """Run a command to its end and return the JSON lines that it prints."""
         with self.start(*arguments) as process:
             output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, self.messages.read_text()[-3000:]
+        assert process.returncode == 0, f"{process.returncode}: {output[-1000:]}{self.messages.read_text()[-3000:]}"
         return [json.loads(line) for line in output.splitlines()]
 
     @contextmanager

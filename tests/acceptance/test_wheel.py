@@ -8,9 +8,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 NEEDED = {
     "backend/catalogue/queries.sql",
-    "backend/recognition/calibration.json",
+    "backend/search/codebooks.npz",
     "schemas/sql/migrations/0001_catalogue.sql",
     "sonica_fingerprint/_native.abi3.so",
+    "sonica_fingerprint/calibration.json",
     "sonica_fingerprint/fingerprint.wasm",
     "sonica_fingerprint/py.typed",
 }

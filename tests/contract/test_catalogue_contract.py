@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -62,6 +63,48 @@ async def test_songs_leaves_out_ids_when_they_do_not_exist(catalogue: Catalogue)
 
     assert set(await catalogue.songs([first.song_id, first.song_id, 10**12])) == {first.song_id}
     assert await catalogue.songs([]) == {}
+
+
+async def test_popular_songs_come_first_and_older_ones_before_as_popular_ones(catalogue: Catalogue) -> None:
+    for seed, score in ((1, 0.5), (2, 7.0), (3, 0.5), (4, 12.25)):
+        await catalogue.put(make_new_song(seed, popularity_score=score))
+
+    found = await catalogue.popular(3)
+
+    assert [song.details.external_id for song in found] == ["song-4", "song-2", "song-1"]
+    assert len(await catalogue.popular(10)) == 4
+
+
+async def test_popular_songs_are_of_one_kind_when_filters_are_given(catalogue: Catalogue) -> None:
+    for seed, language, genre in ((1, "hi", "film"), (2, "hi", "rock"), (3, "ta", "film"), (4, None, None)):
+        await catalogue.put(make_new_song(seed, language=language, genre=genre))
+
+    async def popular(**filters: str) -> list[str]:
+        return [song.details.external_id for song in await catalogue.popular(10, **filters)]
+
+    assert await popular(language="hi") == ["song-2", "song-1"]
+    assert await popular(genre="film") == ["song-3", "song-1"]
+    assert await popular(language="hi", genre="film") == ["song-1"]
+    assert await popular(language="en") == []
+
+
+async def test_changed_songs_are_told_when_somebody_wants_to_know(catalogue: Catalogue) -> None:
+    told: list[int] = []
+
+    async def tell(song_ids: Sequence[int]) -> None:
+        told.extend(song_ids)
+
+    first = await catalogue.put(make_new_song(1))
+    assert first is not None
+    catalogue.after_change(tell)
+    second = await catalogue.put(make_new_song(2))
+    assert second is not None
+    await catalogue.put(make_new_song(2))  # a duplicate
+    await catalogue.put(make_new_song(1, title="Another"), replaces=first.song_id)
+    await catalogue.delete(second.song_id)
+    await catalogue.delete(second.song_id)  # gone already
+
+    assert told == [second.song_id, first.song_id, second.song_id]
 
 
 async def test_put_names_the_song_when_everything_is_the_same(catalogue: Catalogue) -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 import numpy as np
 
 RATE, WINDOW, HOP, BANDS, SEGMENT_FRAMES, STEP_FRAMES, DIMENSIONS, REACH = 16_000, 2048, 512, 80, 27, 4, 128, 15
+EDGE_FRAMES = 8
 CONVOLUTIONS = [(5, 2), (3, 1), (3, 2), (3, 1)]  # kernel, frames a step
 SHAPES = [(24, 32), (48, 9 * 24), (96, 9 * 48), (128, 9 * 96), (256, 10 * 128), (128, 256), (128, 2160)]
 WEIGHTS = Path(__file__).parents[2] / "wasm" / "kernel" / "weights.bin"
 
 
 def features(samples):
-    """Log band powers under gain control, (frames, 80) in 1/256."""
+    """Log band powers under gain control, (8 + frames + 8, 80) in 1/256; the edges are the nearest segment's mean."""
     count = (len(samples) - WINDOW) // HOP + 1
     frames = np.stack([samples[f * HOP : f * HOP + WINDOW] for f in range(count)]).astype(np.float64)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
@@ -19,7 +20,12 @@ def features(samples):
     loudness = powers.mean(axis=1)
     gains = np.array([loudness[max(0, f - REACH) : f + REACH + 1].mean() for f in range(count)])
     levelled = powers / (gains[:, None] + 1e-12)
-    return np.minimum(2047, np.floor((np.log10(levelled + 10**-1.7) + 0.5) * 256 + 0.5))
+    rows = np.minimum(2047, np.floor((np.log10(levelled + 10**-1.7) + 0.5) * 256 + 0.5))
+    before, after = (
+        np.floor(part.mean(axis=0) + 0.5) * np.ones((EDGE_FRAMES, 1))
+        for part in (rows[:SEGMENT_FRAMES], rows[-SEGMENT_FRAMES:])
+    )
+    return np.concatenate([before, rows, after])
 
 
 def embeddings(feature_rows):

@@ -63,6 +63,22 @@ def test_growing_fingerprint_is_a_prefix_of_the_finished_one(kernel):
     assert whole.embeddings.startswith(early.embeddings)
 
 
+@pytest.mark.parametrize(("frames", "segments"), [(26, 0), (27, 5), (30, 5), (31, 6), (100, 23)])
+def test_two_segments_reach_beyond_either_end_when_a_clip_holds_one(kernel, frames, segments):
+    samples = CLIPS["chords"]()[: 2048 + 512 * (frames - 1)]
+
+    assert extract(samples, kernel=kernel).segments == segments
+
+
+def test_segments_that_are_all_within_do_not_change_when_a_clip_begins_earlier(kernel):
+    whole = extract(CLIPS["chords"](), kernel=kernel)
+    later = extract(CLIPS["chords"]()[16 * 2048 :], kernel=kernel)
+
+    embeddings = [np.frombuffer(each.embeddings, np.int8).reshape(-1, 128) for each in (whole, later)]
+    settled = slice(2 + 4, None)  # past the edge and the first half second of gain control
+    assert np.array_equal(embeddings[0][16:][settled], embeddings[1][settled])
+
+
 def test_segments_are_unit_vectors_and_silence_is_known(kernel):
     fingerprint = extract(CLIPS["chords"](), kernel=kernel)
     rows = np.frombuffer(fingerprint.embeddings, np.int8).reshape(-1, DIMENSIONS).astype(float)

@@ -40,6 +40,15 @@ void normalise(const float *band_powers, float gain_power, int16_t *features) {
     }
 }
 
+/* Rounded to the nearest whole number, in integers. */
+void mean_frame(const int16_t (*frames)[BANDS], int16_t *mean) {
+    for (int band = 0; band < BANDS; band++) {
+        int32_t sum = SEGMENT_FRAMES * 4096 + SEGMENT_FRAMES / 2;   /* positive, for division truncates */
+        for (int frame = 0; frame < SEGMENT_FRAMES; frame++) sum += frames[frame][band];
+        mean[band] = (int16_t)(sum / SEGMENT_FRAMES - 4096);
+    }
+}
+
 float decibels(float power) {
     return 10.0f * log10_positive(power + 1e-20f);
 }

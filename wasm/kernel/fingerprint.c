@@ -1,4 +1,4 @@
-/* The only loop: samples -> windows -> band powers -> gain control -> patches, trunk -> segments. */
+/* The only loop: samples -> windows -> band powers -> gain control -> edges -> patches, trunk -> segments. */
 #include "fingerprint.h"
 #include "tables.h"
 
@@ -37,11 +37,9 @@ static uint8_t patch_level(const extractor *stream) {
 }
 
 /* Move one frame on to the patch; return 1 if that completed a segment. */
-static int32_t normalise_frame(extractor *stream, segment *out) {
-    int64_t frame = stream->frames_normalised++;
-    int slot = (int)(frame % RING);
-    normalise(stream->band_powers[slot], gain_power(stream, frame), stream->patch[stream->patch_filled]);
-    stream->patch_energies[stream->patch_filled++] = stream->frame_energies[slot];
+static int32_t push_frame(extractor *stream, const int16_t *features, float energy, segment *out) {
+    __builtin_memcpy(stream->patch[stream->patch_filled], features, sizeof stream->patch[0]);
+    stream->patch_energies[stream->patch_filled++] = energy;
     trunk_push(&stream->trunk, (const int16_t(*)[BANDS])&stream->patch[stream->patch_filled - 1]);
     if (stream->patch_filled < SEGMENT_FRAMES) return 0;
 
@@ -52,6 +50,31 @@ static int32_t normalise_frame(extractor *stream, segment *out) {
     __builtin_memmove(stream->patch_energies, stream->patch_energies + STEP_FRAMES,
                       sizeof(float) * (size_t)stream->patch_filled);
     return 1;
+}
+
+/* What lies beyond either end is unknown: the mean of the nearest SEGMENT_FRAMES stands for it. */
+static int32_t push_edge(extractor *stream, segment *out) {
+    int16_t mean[BANDS];
+    float energy = 0.0f;
+    mean_frame((const int16_t(*)[BANDS])stream->newest, mean);
+    for (int frame = 0; frame < SEGMENT_FRAMES; frame++) energy += stream->newest_energies[frame];
+    int32_t written = 0;
+    for (int n = 0; n < EDGE_FRAMES; n++) written += push_frame(stream, mean, energy / SEGMENT_FRAMES, out + written);
+    return written;
+}
+
+/* The first frames wait until there are enough of them to know what stands before them. */
+static int32_t normalise_frame(extractor *stream, segment *out) {
+    int64_t frame = stream->frames_normalised++;
+    int slot = (int)(frame % RING), newest = (int)(frame % SEGMENT_FRAMES);
+    normalise(stream->band_powers[slot], gain_power(stream, frame), stream->newest[newest]);
+    stream->newest_energies[newest] = stream->frame_energies[slot];
+    if (frame + 1 < SEGMENT_FRAMES) return 0;
+    if (frame + 1 > SEGMENT_FRAMES) return push_frame(stream, stream->newest[newest], stream->newest_energies[newest], out);
+    int32_t written = push_edge(stream, out);
+    for (int n = 0; n < SEGMENT_FRAMES; n++)
+        written += push_frame(stream, stream->newest[n], stream->newest_energies[n], out + written);
+    return written;
 }
 
 void extractor_reset(extractor *stream) {
@@ -81,5 +104,6 @@ int32_t extractor_push(extractor *stream, const float *samples, int32_t count, s
 int32_t extractor_finish(extractor *stream, segment *segments) {
     int32_t written = 0;
     while (stream->frames_normalised < stream->frames_read) written += normalise_frame(stream, segments + written);
+    if (stream->frames_normalised >= SEGMENT_FRAMES) written += push_edge(stream, segments + written);
     return written;
 }

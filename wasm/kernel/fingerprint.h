@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 enum {
-    FINGERPRINT_VERSION = 2,
+    FINGERPRINT_VERSION = 3,
     SAMPLE_RATE_HZ = 16000,
     WINDOW_SAMPLES = 2048,
     HOP_SAMPLES = 512,
@@ -14,6 +14,7 @@ enum {
     AGC_REACH_FRAMES = 15,   /* the gain is the mean power of 2 x 15 + 1 frames */
     SEGMENT_FRAMES = 27,     /* 0.96 s of audio */
     STEP_FRAMES = 4,         /* 0.128 s */
+    EDGE_FRAMES = 8,         /* made up before the first frame and after the last: two segments reach beyond either end */
     PATCH = SEGMENT_FRAMES * BANDS,
     DIMENSIONS = 128,
 
@@ -27,8 +28,10 @@ enum {
     HIDDEN = 256,
 
     SAMPLES_PER_PUSH_MAX = 16384,
-    /* one push completes a segment every 2,048 samples; a finish releases the frames that the gain still waited for */
-    SEGMENTS_PER_PUSH_MAX = SAMPLES_PER_PUSH_MAX / (STEP_FRAMES * HOP_SAMPLES) + 1 + AGC_REACH_FRAMES / STEP_FRAMES + 1,
+    /* one push completes a segment every 2,048 samples, and those of the start; a finish releases the frames that the gain
+       still waited for, and those of the end */
+    SEGMENTS_PER_PUSH_MAX =
+        SAMPLES_PER_PUSH_MAX / (STEP_FRAMES * HOP_SAMPLES) + 1 + (AGC_REACH_FRAMES + 2 * EDGE_FRAMES) / STEP_FRAMES + 1,
 };
 
 /* What a host reads for each segment. */
@@ -54,13 +57,15 @@ typedef struct extractor {
     float band_powers[2 * AGC_REACH_FRAMES + 1][BANDS];   /* rings over the last frames */
     float frame_powers[2 * AGC_REACH_FRAMES + 1];
     float frame_energies[2 * AGC_REACH_FRAMES + 1];
+    int16_t newest[SEGMENT_FRAMES][BANDS];   /* ring over the last normalised frames: the clip's first, or its last */
+    float newest_energies[SEGMENT_FRAMES];
     int16_t patch[SEGMENT_FRAMES][BANDS];
     float patch_energies[SEGMENT_FRAMES];
     trunk trunk;
     int32_t window_filled;
     int32_t patch_filled;
     int64_t frames_read;       /* spectra taken */
-    int64_t frames_normalised;   /* of these, gain-controlled and moved on to the patch */
+    int64_t frames_normalised;   /* of these, gain-controlled */
 } extractor;
 
 void extractor_reset(extractor *stream);
@@ -75,6 +80,7 @@ int32_t extractor_finish(extractor *stream, segment *segments);
 void spectrum(const float *window, float *bin_powers);
 void bands(const float *bin_powers, float *band_powers);
 void normalise(const float *band_powers, float gain_power, int16_t *features);
+void mean_frame(const int16_t (*frames)[BANDS], int16_t *mean);   /* of SEGMENT_FRAMES */
 float decibels(float power);
 void trunk_reset(trunk *state);
 void trunk_push(trunk *state, const int16_t (*newest)[BANDS]);   /* the newest frame; the four before it are read too */

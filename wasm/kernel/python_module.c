@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "fingerprint.h"
+#include "resample.h"
 #include "tables.h"
 
 typedef struct {
@@ -49,7 +50,7 @@ static PyObject *kernel_push(Kernel *self, PyObject *object) {
     Py_buffer view;
     if (read_samples(object, &view) < 0) return NULL;
     int64_t count = view.len / (Py_ssize_t)sizeof(float), written = 0;
-    segment *out = PyMem_Malloc((size_t)(count / (STEP_FRAMES * HOP_SAMPLES) + 2) * sizeof(segment));
+    segment *out = PyMem_Malloc((size_t)(count / (STEP_FRAMES * HOP_SAMPLES) + 2 + EDGE_FRAMES / STEP_FRAMES) * sizeof(segment));
     PyObject *segments = NULL;
     if (!out) PyErr_NoMemory();
     else if (enter(self) == 0) {
@@ -85,21 +86,23 @@ static void kernel_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* int16 [frames][80] of a whole clip: training learns from exactly what the kernel will see. */
+/* int16 [8 + frames + 8][80] of a whole clip: training learns from exactly what the kernel will see. */
 static PyObject *features(PyObject *Py_UNUSED(module), PyObject *object) {
     Py_buffer view;
     if (read_samples(object, &view) < 0) return NULL;
     int64_t count = view.len / (Py_ssize_t)sizeof(float);
     int64_t frames = count < WINDOW_SAMPLES ? 0 : (count - WINDOW_SAMPLES) / HOP_SAMPLES + 1;
     float *powers = PyMem_Malloc((size_t)(frames + 1) * (BANDS + 1) * sizeof(float));
-    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(frames * BANDS * (int64_t)sizeof(int16_t)));
+    int64_t edge = frames < SEGMENT_FRAMES ? 0 : EDGE_FRAMES;
+    int64_t rows = edge + frames + edge;
+    PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(rows * BANDS * (int64_t)sizeof(int16_t)));
     if (!powers || !result) {
         PyMem_Free(powers);
         PyBuffer_Release(&view);
         Py_XDECREF(result);
         return PyErr_NoMemory();
     }
-    int16_t *out = (int16_t *)(void *)PyBytes_AsString(result);
+    int16_t *all = (int16_t *)(void *)PyBytes_AsString(result), *out = all + edge * BANDS;
     float *means = powers + frames * BANDS;
     Py_BEGIN_ALLOW_THREADS
     for (int64_t f = 0; f < frames; f++) {
@@ -115,6 +118,10 @@ static PyObject *features(PyObject *Py_UNUSED(module), PyObject *object) {
         float sum = 0.0f;
         for (int64_t g = first; g <= last; g++) sum += means[g];
         normalise(powers + f * BANDS, sum / (float)(last - first + 1), out + f * BANDS);
+    }
+    for (int64_t n = 0; n < edge; n++) {
+        mean_frame((const int16_t(*)[BANDS])out, all + n * BANDS);
+        mean_frame((const int16_t(*)[BANDS])(out + (frames - SEGMENT_FRAMES) * BANDS), out + (frames + n) * BANDS);
     }
     Py_END_ALLOW_THREADS
     PyMem_Free(powers);
@@ -139,17 +146,48 @@ static PyType_Slot kernel_slots[] = {
 
 static PyType_Spec kernel_spec = {"sonica_fingerprint._native.Kernel", sizeof(Kernel), 0, Py_TPFLAGS_DEFAULT, kernel_slots};
 
+/* float32 at 16 kHz of a whole clip at another rate. */
+static PyObject *resample(PyObject *Py_UNUSED(module), PyObject *arguments) {
+    PyObject *object;
+    int rate_hz;
+    Py_buffer view;
+    if (!PyArg_ParseTuple(arguments, "Oi", &object, &rate_hz) || read_samples(object, &view) < 0) return NULL;
+    resampler *stream = PyMem_Malloc(sizeof(resampler));
+    PyObject *result = NULL;
+    if (!stream) PyErr_NoMemory();
+    else if (!resampler_start(stream, rate_hz)) PyErr_Format(PyExc_ValueError, "%d Hz cannot be resampled here", rate_hz);
+    else {
+        int64_t count = view.len / (Py_ssize_t)sizeof(float), written;
+        float *out = PyMem_Malloc((size_t)resampler_bound(stream, count) * sizeof(float));
+        if (!out) PyErr_NoMemory();
+        else {
+            Py_BEGIN_ALLOW_THREADS
+            written = resampler_push(stream, view.buf, count, out);
+            written += resampler_finish(stream, out + written);
+            Py_END_ALLOW_THREADS
+            result = PyBytes_FromStringAndSize((const char *)out, (Py_ssize_t)((size_t)written * sizeof(float)));
+        }
+        PyMem_Free(out);
+    }
+    PyMem_Free(stream);
+    PyBuffer_Release(&view);
+    return result;
+}
+
 static PyMethodDef module_methods[] = {
-    {"features", features, METH_O, "Return int16 [frames][80] of float32 samples: what embeddings are learnt from."},
+    {"features", features, METH_O, "Return int16 [frames][80] of float32 samples, edges included: what embeddings are learnt from."},
+    {"resample", resample, METH_VARARGS, "Return float32 at 16 kHz of float32 samples at a rate in Hz."},
     {NULL, NULL, 0, NULL},
 };
+
+int add_hot_index(PyObject *module);   /* python_hot_index.c */
 
 static int module_exec(PyObject *module) {
     PyObject *type = PyType_FromModuleAndSpec(module, &kernel_spec, NULL);
     if (!type) return -1;
     int failed = PyModule_AddObjectRef(module, "Kernel", type);
     Py_DECREF(type);
-    if (failed < 0) return -1;
+    if (failed < 0 || add_hot_index(module) < 0) return -1;
     return PyModule_AddIntConstant(module, "FINGERPRINT_VERSION", FINGERPRINT_VERSION);
 }
 

@@ -5,6 +5,7 @@ from sonica_fingerprint.errors import FingerprintError, KernelError, MalformedFi
 from sonica_fingerprint.extractor import Extractor, extract
 from sonica_fingerprint.fingerprint import (
     DIMENSIONS,
+    EDGE_STEPS,
     EMBEDDING_SCALE,
     FINGERPRINT_VERSION,
     SAMPLE_RATE_HZ,
@@ -17,6 +18,7 @@ from sonica_fingerprint.fingerprint import (
 __all__ = [
     "CONTENT_TYPE",
     "DIMENSIONS",
+    "EDGE_STEPS",
     "EMBEDDING_SCALE",
     "FINGERPRINT_VERSION",
     "SAMPLE_RATE_HZ",

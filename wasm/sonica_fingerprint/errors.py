@@ -2,7 +2,9 @@
 
 FingerprintError
 ├── MalformedFingerprint    the bytes are not a fingerprint
-├── UnsupportedVersion      the fingerprint is of a version that this package does not read
+├── MalformedBundle         the bytes are not a bundle of the hot index, or not all of it
+├── UnsupportedVersion      the fingerprint or bundle is of a version that this package does not read
+├── UnreadableAudio         the bytes are no audio that this package reads
 └── KernelError             the kernel was used wrongly or is missing
 """
 
@@ -15,8 +17,16 @@ class MalformedFingerprint(FingerprintError):
     """The bytes are not a fingerprint."""
 
 
+class MalformedBundle(FingerprintError):
+    """The bytes are not a bundle of the hot index, or not all of it."""
+
+
 class UnsupportedVersion(FingerprintError):
-    """The fingerprint is of a version that this package does not read."""
+    """The fingerprint or bundle is of a version that this package does not read."""
+
+
+class UnreadableAudio(FingerprintError):
+    """The bytes are no audio that this package reads."""
 
 
 class KernelError(FingerprintError):

@@ -6,18 +6,19 @@ import hashlib
 import math
 from dataclasses import dataclass
 
-FINGERPRINT_VERSION = 2
+FINGERPRINT_VERSION = 3
 SAMPLE_RATE_HZ = 16_000
 DIMENSIONS = 128
 EMBEDDING_SCALE = 360  # what a unit vector is multiplied by before it is rounded to bytes
 STEP_MS = 128  # between the starts of neighbouring segments: 4 frames of 512 samples
 SEGMENT_MS = 960  # 27 frames of 512 samples, the last one 2048 long
+EDGE_STEPS = 2  # so many segments begin before the audio, and end after it: what is missing is made up from its mean
 SILENCE_DB = 60  # a segment this far below full scale says nothing about music; 16-bit rounding noise is at 98
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """All segments of a clip or song.
+    """All segments of a clip or song; the first begins EDGE_STEPS before the audio does.
 
     embeddings: segments x 128 signed bytes, unit vectors times 360, row by row.
     levels: a byte a segment, decibels below full scale (0 loud, 127 digital silence).
@@ -48,7 +49,7 @@ class Fingerprint:
         return all(level >= SILENCE_DB for level in self.levels)
 
     def first(self, seconds: float) -> Fingerprint:
-        """Keep the segments that start within the first seconds."""
+        """Keep the segments that are spread over the first seconds."""
         kept = max(0, math.ceil(seconds * 1000 / (STEP_MS * self.thinning)))
         return Fingerprint(
             embeddings=self.embeddings[: kept * DIMENSIONS],

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import httpx
 
+from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.composition import Origin
 from backend.errors import CatalogueUnavailable
 from backend.settings import Settings
 from tests.clips import encoded, tone
+from tests.factories import make_new_song
 from tests.origins import open_in_memory_origin, serving
 
 
@@ -44,6 +48,7 @@ async def test_missing_part_is_named_when_the_service_is_not_ready(tmp_path: Pat
         alive = await client.get("/livez")
 
     assert (response.status_code, response.json()["code"]) == (503, "not_ready")
+    assert [error["location"] for error in response.json()["errors"]] == ["catalogue"]
     assert "catalogue" in response.json()["detail"]
     assert response.headers["retry-after"] == "1"
     assert alive.status_code == 200
@@ -55,10 +60,37 @@ async def test_metrics_count_answers_and_requests_when_there_were_some(client: h
     await client.get("/made-up-by-a-caller")
     exposition = (await client.get("/metrics")).text
 
-    assert 'sonica_recognitions_total{cache="miss",outcome="below_threshold"} 1.0' in exposition
-    assert 'sonica_recognition_stage_seconds_count{stage="decode"} 1.0' in exposition
+    assert (
+        'sonica_recognitions_total{cache="miss",outcome="no_match",reason="below_threshold",tier="origin"} 1.0'
+        in exposition
+    )
+    assert 'sonica_recognition_stage_seconds_count{stage="decode",tier="origin"} 1.0' in exposition
     assert 'sonica_http_request_seconds_count{method="GET",route="/v1/songs/{song_id}",status="200"} 1.0' in exposition
     assert 'route="unrouted",status="404"' in exposition
     assert "made-up" not in exposition
     assert "sonica_index_songs 2.0" in exposition
     assert "process_resident_memory_bytes" in exposition
+
+
+async def test_index_is_named_when_it_does_not_follow_the_catalogue(tmp_path: Path) -> None:
+    origins: list[Origin] = []
+
+    @asynccontextmanager
+    async def open_kept_origin(settings: Settings) -> AsyncIterator[Origin]:
+        async with open_in_memory_origin(settings) as origin:
+            origins.append(origin)
+            yield origin
+
+    async with serving(tmp_path, open_origin=open_kept_origin, index_poll_seconds=3600) as client:
+        (origin,) = origins
+        await origin.index.catch_up()
+        await cast(InMemoryCatalogue, origin.catalogue).put(make_new_song(3))
+        at_once = (await client.get("/readyz")).json()
+        origin.index.caught_up_at -= 3600
+        later = (await client.get("/readyz")).json()
+        metrics = (await client.get("/metrics")).text
+
+    assert (at_once["revisions_behind"], at_once["degraded"]) == (1, [])
+    assert (later["revisions_behind"], later["degraded"]) == (1, ["index"])
+    caught_up = next(line for line in metrics.splitlines() if line.startswith("sonica_index_caught_up_timestamp"))
+    assert time.time() - float(caught_up.split()[1]) >= 3600

@@ -13,7 +13,7 @@ import pytest
 from backend.api.problems import error_tree
 from backend.composition import Origin
 from backend.errors import SonicaError
-from backend.observability import configure_logging
+from backend.observability.logs import configure_logging
 from backend.settings import Settings
 from tests.origins import open_in_memory_origin, serving
 

@@ -71,3 +71,31 @@ def test_path_of_a_file_of_the_origin_is_not_told() -> None:
     published = make_song(audio_url="https://music.example/1.flac")
     assert SongResource.of(local).audio_url is None
     assert SongResource.of(published).audio_url == "https://music.example/1.flac"
+
+
+async def test_most_popular_songs_come_first_when_they_are_asked_for(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/v1/songs/popular", params={"language": "hi"})).json()
+    first = (await client.get("/v1/songs/popular", params={"limit": 1})).json()
+    none = (await client.get("/v1/songs/popular", params={"genre": "polka"})).json()
+
+    assert [song["external_id"] for song in page["items"]] == ["song-2", "song-1"]
+    assert [song["external_id"] for song in first["items"]] == ["song-2"]
+    assert (none["items"], none["next_cursor"]) == ([], None)
+
+
+async def test_deleted_song_is_not_popular_when_it_was_before(client: httpx.AsyncClient) -> None:
+    await client.get("/v1/songs/popular")
+    await client.delete("/v1/songs/2")
+
+    page = (await client.get("/v1/songs/popular")).json()
+
+    assert [song["external_id"] for song in page["items"]] == ["song-1"]
+
+
+@pytest.mark.parametrize("parameters", [{"limit": 0}, {"limit": 201}, {"mood": "sad"}, {"genre": "a\0"}])
+async def test_popular_songs_are_refused_when_a_parameter_is_wrong(
+    client: httpx.AsyncClient, parameters: dict[str, str]
+) -> None:
+    response = await client.get("/v1/songs/popular", params=parameters)
+
+    assert (response.status_code, response.json()["code"]) == (422, "invalid_request")

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from sonica_fingerprint import CONTENT_TYPE
 
 from tests.integration.cli.conftest import Commands
 from tests.music import write_clip, write_song
@@ -60,13 +61,15 @@ def test_server_says_where_it_listens_and_answers_as_the_catalogue_here_does(com
     assert remote[2]["problem"]["code"] == local[2]["problem"]["code"] == "unsupported_audio"
     for ours, theirs in zip(local, remote, strict=True):
         assert ours["status"] == theirs["status"]
-        assert _essence(ours) == _essence(theirs)
+        assert [place for place, _ in _essence(ours)] == [place for place, _ in _essence(theirs)]
+        scores = [score for _, score in _essence(theirs)]
+        assert [score for _, score in _essence(ours)] == pytest.approx(scores, abs=1e-4)
 
 
-def _essence(line: dict[str, object]) -> list[tuple[object, ...]]:
+def _essence(line: dict[str, object]) -> list[tuple[tuple[object, object], float]]:
     candidates = line["candidates"]
     assert isinstance(candidates, list)
-    return [(each["song"], each["offset_ms"], round(each["score"], 3)) for each in candidates]
+    return [((each["song"], each["offset_ms"]), each["score"]) for each in candidates]
 
 
 def test_server_that_cannot_start_says_why_with_exit_code_6(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,3 +161,73 @@ def http_server(*, status: int) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def recording_server(*, refuse: str | None = None) -> Iterator[tuple[str, list[str]]]:
+    """Serve no matches, and refuse bodies of fingerprints with this code; give the content types that came."""
+    came: list[str] = []
+    no_match = {"status": "no_match", "reason": "below_threshold", "matches": [], "candidates": [], "timings_ms": {}}
+
+    class Recorder(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            came.append(self.headers["Content-Type"])
+            refused = refuse is not None and came[-1] == CONTENT_TYPE
+            body = json.dumps({"code": refuse, "detail": "no", "status": 422} if refused else no_match).encode()
+            self.send_response(422 if refused else 200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Recorder) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", came
+        server.shutdown()
+        thread.join()
+
+
+AUDIO = "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    ("options", "content_types"),
+    [([], [CONTENT_TYPE]), (["--send", "fingerprint"], [CONTENT_TYPE]), (["--send", "audio"], [AUDIO])],
+)
+def test_server_gets_fingerprints_when_the_file_can_be_decoded_here(
+    commands: Commands, options: list[str], content_types: list[str]
+) -> None:
+    clip = write_clip(commands.folder / "clip.wav", 1, start_seconds=1)
+    with recording_server() as (url, came):
+        commands.lines("recognize", "--server", url, "--jsonl", *options, clip, exit_code=3)
+    assert came == content_types
+
+
+def test_server_gets_the_file_when_it_cannot_be_decoded_here(commands: Commands) -> None:
+    text = commands.folder / "text.wav"
+    text.write_text("no audio that this machine knows")
+    with recording_server() as (url, came):
+        commands.lines("recognize", "--server", url, "--jsonl", text, exit_code=3)
+    assert came == [AUDIO]
+
+
+@pytest.mark.parametrize("code", ["invalid_fingerprint", "unsupported_audio"])
+def test_server_gets_the_file_when_it_refuses_the_fingerprint(commands: Commands, code: str) -> None:
+    clip = write_clip(commands.folder / "clip.wav", 1, start_seconds=1)
+    with recording_server(refuse=code) as (url, came):
+        (line,) = commands.lines("recognize", "--server", url, "--jsonl", clip, exit_code=3)
+    assert came == [CONTENT_TYPE, AUDIO]
+    assert line["status"] == "no_match"
+
+
+def test_refusal_is_told_when_the_file_is_a_fingerprint_itself(commands: Commands) -> None:
+    clip = write_clip(commands.folder / "clip.wav", 1, start_seconds=1)
+    commands.run("fingerprint", clip)
+    with recording_server(refuse="invalid_fingerprint") as (url, came):
+        (line,) = commands.lines("recognize", "--server", url, "--jsonl", clip.with_suffix(".snfp"), exit_code=1)
+    assert came == [CONTENT_TYPE]
+    assert line["problem"]["code"] == "invalid_fingerprint"

@@ -3,15 +3,19 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from backend.accounts.identity import Identity
 from backend.api.limits import Limits, RequestLimits
+from backend.models import User
 
 App = Callable[[Request], Awaitable[Response]]
 
@@ -22,10 +26,16 @@ def client_of(app: App, **changed: Any) -> httpx.AsyncClient:
     limited = RequestLimits(as_asgi(app), limits=Limits(**limits, recognition_paths=frozenset({"/recognize"})))
 
     async def with_request_id(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"] = {"request_id": "id"}
+        scope["state"] = {"request_id": "id", "identity": identity_of(scope)}
         await limited(scope, receive, send)
 
     return httpx.AsyncClient(transport=httpx.ASGITransport(with_request_id), base_url="http://sonica")
+
+
+def identity_of(scope: Scope) -> Identity | None:
+    """Return the user of the number in the header `user`, None without it."""
+    number = Headers(scope=scope).get("user")
+    return Identity(User(int(number), number, "free", datetime.now(UTC)), frozenset()) if number else None
 
 
 def as_asgi(app: App) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
@@ -116,6 +126,30 @@ async def test_only_recognitions_are_refused_when_too_many_are_under_way() -> No
         assert second.headers["retry-after"] == "1"
         assert health.text == (await first).text == "done"
         assert (await client.post("/recognize")).text == "done"
+
+
+async def test_others_are_served_when_one_user_holds_a_share_of_all_places() -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def waiting(request: Request) -> Response:
+        started.set()
+        if request.headers["user"] == "1":
+            await finish.wait()
+        return Response("done")
+
+    def as_user(number: int) -> dict[str, str]:
+        return {"user": str(number)}
+
+    async with client_of(waiting, concurrent_requests_max=7) as client:
+        first = asyncio.create_task(client.post("/recognize", headers=as_user(1)))
+        await started.wait()
+        second = await client.post("/recognize", headers=as_user(1))
+        other = await client.post("/recognize", headers=as_user(2))
+        finish.set()
+
+        assert (second.status_code, json.loads(second.content)["code"]) == (503, "overloaded")
+        assert other.text == (await first).text == "done"
+        assert (await client.post("/recognize", headers=as_user(1))).text == "done"
 
 
 async def test_slot_is_free_again_when_a_recognition_failed() -> None:

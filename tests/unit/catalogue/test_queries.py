@@ -1,12 +1,13 @@
-"""The parser of queries.sql."""
+"""The parser of queries.sql and accounts.sql."""
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from backend.catalogue import postgres
-from backend.catalogue.queries import QUERIES, parse
+from backend.catalogue import accounts, history, postgres
+from backend.catalogue.queries import ACCOUNT_QUERIES, QUERIES, parse
 
 
 def test_statements_come_without_comments_when_parsed() -> None:
@@ -22,6 +23,9 @@ def test_parse_refuses_when_a_name_comes_twice_or_has_no_statement(text: str) ->
 
 
 def test_every_statement_has_a_user_when_the_adapter_is_read() -> None:
-    used = re.findall(r'QUERIES\["(\w+)"\]', Path(postgres.__file__).read_text(encoding="utf-8"))
+    assert used_in(postgres) == set(QUERIES)
+    assert used_in(accounts) | used_in(history) == set(ACCOUNT_QUERIES)
 
-    assert set(used) == set(QUERIES)
+
+def used_in(adapter: ModuleType) -> set[str]:
+    return set(re.findall(r'QUERIES\["(\w+)"\]', Path(str(adapter.__file__)).read_text(encoding="utf-8")))

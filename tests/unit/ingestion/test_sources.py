@@ -110,6 +110,23 @@ def test_jsonl_manifest_names_bad_lines(tmp_path: Path) -> None:
     assert "no column titel" in str(flaws[3])
 
 
+def test_manifests_state_how_popular_a_song_is(tmp_path: Path) -> None:
+    listed = write(tmp_path / "songs.csv", "uri,popularity_score\na.wav,12.5\nb.wav,\n")
+    lines = [
+        json.dumps({"uri": "c.wav", "popularity_score": 0.75}),
+        json.dumps({"uri": "d.wav", "popularity_score": 3}),
+    ]
+    found = list(items([listed, write(tmp_path / "songs.jsonl", "\n".join(lines))]))
+    assert [item.details.popularity_score for item in found if isinstance(item, Item)] == [12.5, 0.0, 0.75, 3.0]
+
+
+@pytest.mark.parametrize("score", ["much", "-1", "nan", "inf", "1,5"])
+def test_popularity_that_is_no_number_from_0_up_is_refused(tmp_path: Path, score: str) -> None:
+    (flaw,) = items([write(tmp_path / "songs.jsonl", json.dumps({"uri": "a.wav", "popularity_score": score}))])
+    assert isinstance(flaw, Flaw)
+    assert flaw.error.detail == f"popularity_score {score!r} is not a number from 0 up"
+
+
 @pytest.mark.parametrize("header", ["", "title,artist", "uri,titel"])
 def test_header_that_is_none_is_refused_with_the_columns(tmp_path: Path, header: str) -> None:
     manifest = write(tmp_path / "songs.csv", header + "\na.wav,b\n")

@@ -58,7 +58,7 @@ async def test_song_is_extracted_thinned_in_a_worker(tmp_path: Path) -> None:
     assert (extracted.details.artist, extracted.details.title) == ("A", "B")
     assert extracted.fingerprint.thinning == 4
     assert extracted.fingerprint.duration_ms == 4000
-    assert extracted.fingerprint.segments == 6  # starts at 0, 512, ... of those that fit into 4 s
+    assert extracted.fingerprint.segments == 7  # starts at -256, 256, ... 2816 of 4 s and its edges
 
 
 async def test_crash_fails_that_file_alone(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sonica_fingerprint import extract
 
 from backend.audio.decoder import Decoder
 from backend.audio.limits import DecoderLimits
-from backend.cache.memory import MemoryRecognitionCache
+from backend.cache.cache import Cache
 from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.errors import CatalogueUnavailable, UndecodableAudio
 from backend.recognition.recognizer import RecognitionLimits, Recognizer
@@ -32,11 +32,12 @@ async def recognizer_of(folder, *seeds, catalogue=None):
     for seed in seeds:
         await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
     index = await CountingIndex.open(folder, catalogue, search_depth=96)
+    cache = Cache(Settings(), catalogue, shared=None)
     recognizer = Recognizer(
         decoder=Decoder(DecoderLimits.from_settings(Settings()), threads=1),
         index=index,
-        catalogue=catalogue,
-        cache=MemoryRecognitionCache(100, ttl_seconds=60, no_match_ttl_seconds=60),
+        catalogue=cache.songs,
+        cache=cache.recognitions,
         limits=RecognitionLimits(candidates_max=24, false_accept_rate=0.01),
     )
     return recognizer, catalogue, index

@@ -9,8 +9,7 @@ import pytest
 pytest.importorskip("pyroomacoustics")
 
 from calibrate import Sample, fit, log_odds, threshold
-
-from backend.recognition.calibration import Evidence
+from sonica_fingerprint.calibration import Evidence
 
 
 def evidence(rng, *, right):

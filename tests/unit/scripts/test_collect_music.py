@@ -64,7 +64,7 @@ def test_package_is_refused_when_it_is_reserved_or_unknown(name):
 
 def test_only_packages_of_the_role_are_chosen_when_one_is_given():
     assert set(chosen(Role.DISTRACT, None).values()) == {Role.DISTRACT}
-    assert chosen(Role.ALL, None).keys() == {*PACKAGES[Role.TRAIN], *PACKAGES[Role.DISTRACT]}
+    assert chosen(Role.ALL, None).keys() == {name for names in PACKAGES.values() for name in names}
     assert chosen(Role.ALL, ["naev-data"]) == {"naev-data": Role.DISTRACT}
     with pytest.raises(typer.BadParameter):
         chosen(Role.TRAIN, ["naev-data"])
@@ -79,6 +79,12 @@ def test_long_tracks_become_mono_wav_when_a_package_is_collected(unpacked, tmp_p
     assert (info.samplerate, info.channels, info.subtype) == (RATE_HZ, 1, "PCM_16")
     assert len(list((tmp_path / "train").iterdir())) == 2
     assert (tmp_path / "copyright" / "game").read_text() == "CC-BY-SA-4.0"
+
+
+def test_short_recordings_are_taken_when_a_package_is_of_people_speaking(unpacked, tmp_path):
+    tracks = collect("tuxpaint-stamps-default", Role.SPEECH, unpacked, tmp_path)
+
+    assert "tuxpaint-stamps-default__music_jingle" in {track["id"] for track in tracks}
 
 
 def test_only_music_is_taken_and_from_archives_too_when_a_package_is_mixed(unpacked, tmp_path):

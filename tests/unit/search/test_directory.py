@@ -45,3 +45,18 @@ def test_directory_comes_back_from_its_arrays():
     assert np.unpackbits(restored.dead, bitorder="little")[:9].tolist() == [0, 0, 0, 1, 1, 0, 0, 0, 0]
     restored.add(2, np.array([0, 4], np.int32))
     assert restored.owners(np.arange(11)).song_ids.tolist() == [1, 1, 1, 0, 0, 3, 3, 3, 3, 2, 2]
+
+
+def test_gaps_of_silence_are_kept():
+    directory = directory_of(3)
+    positions = np.array([3, 7, 11, 40, 44, 90, 91, 95], np.int32)
+    directory.add(2, positions)
+    directory.add(3, np.array([4], np.int32))
+    for each in (directory, SongDirectory.from_arrays(directory.to_arrays())):
+        assert each.owners(np.arange(12)).positions.tolist() == [0, 4, 8, *positions.tolist(), 4]
+        for first in range(-1, 100):
+            for last in range(first, 100):
+                start, within = each.window(2, first, last)
+                expected = positions[(positions >= first) & (positions <= last)]
+                assert within.tolist() == expected.tolist()
+                assert start == 3 + np.searchsorted(positions, first)

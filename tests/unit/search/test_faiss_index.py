@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -9,21 +11,35 @@ from sonica_fingerprint import Fingerprint, extract
 
 from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.errors import IndexVersionMismatch
-from backend.search.faiss_index import FaissIndex
+from backend.search.faiss_index import FaissIndex, IndexKind
 from backend.search.hnsw import HnswVectors
 from tests.factories import make_new_song
 from tests.music import make_music
 
 
+@pytest.fixture(params=get_args(IndexKind))
+def kind(request):
+    return request.param
+
+
+@pytest.fixture
+def opened(kind):
+    async def opened_so(catalogue, folder, *, kind=kind, fresh=False):
+        return await FaissIndex.open(folder, catalogue, search_depth=96, kind=kind, fresh=fresh)
+
+    return opened_so
+
+
+@cache
+def music(seed):
+    return extract(make_music(seed, 12)).thinned(4)
+
+
 async def catalogue_of(*seeds):
     catalogue = InMemoryCatalogue()
     for seed in seeds:
-        await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
+        await catalogue.put(make_new_song(seed, fingerprint=music(seed)))
     return catalogue
-
-
-async def opened(catalogue, folder, **options):
-    return await FaissIndex.open(folder, catalogue, search_depth=96, **options)
 
 
 async def found(index, seed, *, start=3.2):
@@ -31,7 +47,7 @@ async def found(index, seed, *, start=3.2):
     return await index.search(extract(clip), limit=8)
 
 
-async def test_clip_finds_its_song_and_place(tmp_path):
+async def test_clip_finds_its_song_and_place(opened, tmp_path):
     index = await opened(await catalogue_of(1, 2, 3), tmp_path)
     best = (await found(index, 2))[0]
     assert best.song_id == 2
@@ -39,27 +55,27 @@ async def test_clip_finds_its_song_and_place(tmp_path):
     assert best.embeddings.shape == (len(best.positions), 128)
 
 
-async def test_stored_embeddings_are_near_those_that_were_ingested(tmp_path):
+@pytest.mark.parametrize(("kind", "cosine_min"), [("hnsw", 0.98), ("compact", 0.8)])
+async def test_stored_embeddings_are_near_those_that_were_ingested(opened, tmp_path, cosine_min):
     index = await opened(await catalogue_of(1), tmp_path)
     best = (await found(index, 1))[0]
-    whole = extract(make_music(1, 12)).thinned(4)
-    rows = np.frombuffer(whole.embeddings, np.int8).reshape(-1, 128)
-    ingested = np.clip(rows[best.positions // 4].astype(int), -75, 75)
-    assert np.abs(best.embeddings - ingested).max() <= 5  # sixteen levels, ten apart
+    ingested = np.frombuffer(music(1).embeddings, np.int8).reshape(-1, 128)[best.positions // 4].astype(float)
+    lengths = np.linalg.norm(ingested, axis=1) * np.linalg.norm(best.embeddings, axis=1)
+    assert ((ingested * best.embeddings).sum(axis=1) / lengths).min() > cosine_min
 
 
-async def test_empty_index_and_silent_query_find_nothing(tmp_path):
+async def test_empty_index_and_silent_query_find_nothing(opened, tmp_path):
     empty = await opened(await catalogue_of(), tmp_path)
     assert await found(empty, 1) == []
     index = await opened(await catalogue_of(1), tmp_path)
     assert await index.search(extract(np.zeros(48_000, np.float32)), limit=8) == []
 
 
-async def test_later_changes_are_caught_up(tmp_path):
+async def test_later_changes_are_caught_up(opened, tmp_path):
     catalogue = await catalogue_of(1)
     index = await opened(catalogue, tmp_path)
     before = index.version
-    await catalogue.put(make_new_song(2, fingerprint=extract(make_music(2, 12)).thinned(4)))
+    await catalogue.put(make_new_song(2, fingerprint=music(2)))
     assert await index.catch_up() == 1
     assert index.version != before
     assert (await found(index, 2))[0].song_id == 2
@@ -68,10 +84,10 @@ async def test_later_changes_are_caught_up(tmp_path):
     assert all(candidate.song_id != 2 for candidate in await found(index, 2))
 
 
-async def test_replaced_song_is_found_by_its_new_sound_only(tmp_path):
+async def test_replaced_song_is_found_by_its_new_sound_only(opened, tmp_path):
     catalogue = await catalogue_of(1, 2)
     index = await opened(catalogue, tmp_path)
-    renewed = make_new_song(2, content="new", fingerprint=extract(make_music(7, 12)).thinned(4))
+    renewed = make_new_song(2, content="new", fingerprint=music(7))
     await catalogue.put(renewed, replaces=2)
     await index.catch_up()
     assert (await found(index, 7))[0].song_id == 2
@@ -79,14 +95,14 @@ async def test_replaced_song_is_found_by_its_new_sound_only(tmp_path):
     assert (await opened(catalogue, tmp_path, fresh=True)).status().dead_segments == 0
 
 
-async def test_song_is_found_as_before_when_it_came_and_went_often(tmp_path):
+async def test_song_is_found_as_before_when_it_came_and_went_often(opened, tmp_path):
     catalogue = await catalogue_of(1)
     index = await opened(catalogue, tmp_path)
     votes = (await found(index, 1))[0].votes
     song_id = 1
     for _ in range(24):
         await catalogue.delete(song_id)
-        again = make_new_song(1, fingerprint=extract(make_music(1, 12)).thinned(4))
+        again = make_new_song(1, fingerprint=music(1))
         song_id = (await catalogue.put(again)).song_id
         await index.catch_up()
     index.save()
@@ -95,16 +111,16 @@ async def test_song_is_found_as_before_when_it_came_and_went_often(tmp_path):
         assert (best.song_id, best.votes) == (song_id, pytest.approx(votes, rel=0.3))
 
 
-async def test_saved_index_opens_without_reading_the_catalogue_again(tmp_path):
+async def test_saved_index_opens_without_reading_the_catalogue_again(opened, kind, tmp_path):
     catalogue = await catalogue_of(1, 2)
     (await opened(catalogue, tmp_path)).save()
-    again = FaissIndex(tmp_path, catalogue, search_depth=96)
+    again = FaissIndex(tmp_path, catalogue, search_depth=96, kind=kind)
     again._load()
     assert await again.catch_up() == 0
     assert (await found(again, 2))[0].song_id == 2
 
 
-async def test_damaged_snapshot_is_rebuilt_from_the_catalogue(tmp_path):
+async def test_damaged_snapshot_is_rebuilt_from_the_catalogue(opened, tmp_path):
     catalogue = await catalogue_of(1, 2)
     (await opened(catalogue, tmp_path)).save()
     for file in tmp_path.glob("*/segments.faiss"):
@@ -112,7 +128,7 @@ async def test_damaged_snapshot_is_rebuilt_from_the_catalogue(tmp_path):
     assert (await found(await opened(catalogue, tmp_path), 1))[0].song_id == 1
 
 
-async def test_snapshot_of_another_fingerprint_version_is_refused_with_the_mend(tmp_path):
+async def test_snapshot_of_another_fingerprint_version_is_refused_with_the_mend(opened, tmp_path):
     catalogue = await catalogue_of(1)
     (await opened(catalogue, tmp_path)).save()
     manifest = next(tmp_path.glob("*/manifest.json"))
@@ -124,30 +140,53 @@ async def test_snapshot_of_another_fingerprint_version_is_refused_with_the_mend(
     assert (await found(await opened(catalogue, tmp_path), 1))[0].song_id == 1
 
 
-async def test_snapshot_of_another_database_is_not_believed(tmp_path):
+async def test_snapshot_of_another_kind_is_passed_over_for_the_catalogue(opened, kind, tmp_path):
+    catalogue = await catalogue_of(1, 2)
+    (other,) = set(get_args(IndexKind)) - {kind}
+    (await opened(catalogue, tmp_path, kind=other)).save()
+    index = await opened(catalogue, tmp_path)
+    assert index.status().kind.startswith(kind)
+    assert (await found(index, 2))[0].song_id == 2
+    index.save()
+    (await opened(catalogue, tmp_path)).save()
+    assert len(list(tmp_path.iterdir())) == 2  # one of each: what was saved last was taken up as it is
+
+
+async def test_snapshot_by_other_codebooks_is_passed_over(tmp_path):
+    catalogue = await catalogue_of(1, 2)
+    (await FaissIndex.open(tmp_path, catalogue, search_depth=96, kind="compact")).save()
+    manifest = next(tmp_path.glob("*/manifest.json"))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": "compact 00000000"}))
+    index = FaissIndex(tmp_path, catalogue, search_depth=96, kind="compact")
+    index._load()
+    assert index.status().songs == 0
+    assert await index.catch_up() == 2
+
+
+async def test_snapshot_of_another_database_is_not_believed(opened, tmp_path):
     (await opened(await catalogue_of(1, 2, 3), tmp_path)).save()
     index = await opened(await catalogue_of(9, 8, 7, 6), tmp_path)
     assert index.status().songs == 4
     assert (await found(index, 9))[0].song_id == 1
 
 
-async def test_searches_go_on_while_songs_are_added(tmp_path):
+async def test_searches_go_on_while_songs_are_added(opened, tmp_path):
     catalogue = await catalogue_of(1)
     index = await opened(catalogue, tmp_path)
     for seed in range(2, 8):
-        await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
+        await catalogue.put(make_new_song(seed, fingerprint=music(seed)))
     adding = asyncio.create_task(index.catch_up())
     while not adding.done():
         assert (await found(index, 1))[0].song_id == 1
     assert await adding == 6
 
 
-async def test_failed_change_leaves_an_index_that_starts_over(tmp_path, monkeypatch):
+async def test_failed_change_leaves_an_index_that_starts_over(opened, tmp_path, monkeypatch):
     catalogue = await catalogue_of(1, 2)
     index = await opened(catalogue, tmp_path)
-    await catalogue.put(make_new_song(3, fingerprint=extract(make_music(3, 12)).thinned(4)))
+    await catalogue.put(make_new_song(3, fingerprint=music(3)))
     with monkeypatch.context() as patched:
-        patched.setattr(HnswVectors, "add", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
+        patched.setattr(type(index._vectors), "add", lambda *_, **__: (_ for _ in ()).throw(MemoryError()))
         with pytest.raises(MemoryError):
             await index.catch_up()
     await index.catch_up()
@@ -166,11 +205,11 @@ def test_hnsw_finds_nearly_all_that_exact_search_finds():
     assert (approximate == exact).mean() > 0.95
 
 
-async def test_quiet_segments_are_left_out(tmp_path):
+async def test_quiet_segments_are_left_out(opened, tmp_path):
     catalogue = InMemoryCatalogue()
-    music = extract(make_music(1, 12)).thinned(4)
-    half = len(music.levels) // 2
-    levels = music.levels[:half] + bytes(100 for _ in music.levels[half:])
-    quiet = Fingerprint(music.embeddings, levels, music.duration_ms, music.thinning)
+    loud = music(1)
+    half = len(loud.levels) // 2
+    levels = loud.levels[:half] + bytes(100 for _ in loud.levels[half:])
+    quiet = Fingerprint(loud.embeddings, levels, loud.duration_ms, loud.thinning)
     await catalogue.put(make_new_song(1, fingerprint=quiet))
     assert (await opened(catalogue, tmp_path)).status().segments == half

@@ -10,7 +10,7 @@ def write(store, revision, content=b"abc"):
 
 
 def manifest(revision):
-    return Manifest(fingerprint_version=1, catalogue="here", revision=revision, segments=1)
+    return Manifest(fingerprint_version=1, kind="hnsw", catalogue="here", revision=revision, segments=1)
 
 
 def test_newest_whole_snapshot_is_found(tmp_path):

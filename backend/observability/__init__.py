@@ -1,0 +1,1 @@
+"""What the origin says of itself: metrics, logs and traces."""

@@ -1,0 +1,1 @@
+"""Cloudflare: a Python Worker over a JavaScript one that holds the kernel."""

@@ -1,0 +1,1 @@
+"""Lambda@Edge: three handlers around CloudFront's request and response; see README.md."""

@@ -1,0 +1,1 @@
+"""What scripts/benchmark_edge.py measures, a target a module."""

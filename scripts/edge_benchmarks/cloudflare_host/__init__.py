@@ -1,0 +1,1 @@
+"""Both of Cloudflare's Workers on this machine, for tests and benchmarks: see host.mjs."""
