@@ -121,6 +121,7 @@ async def end_connections(connection: Connection, spared: list[int]) -> int:
     ended = len(await connection.fetch(OURS.replace("select pid", "select pg_terminate_backend(pid)"), spared))
     for _ in range(500):
         if not await connection.fetch(OURS, spared):
+            await asyncio.sleep(0.3)  # a server's process ends a moment after its entry does
             return ended
         await asyncio.sleep(0.01)
     raise TimeoutError
