@@ -43,5 +43,6 @@ def main() -> None:
     """Run the command line."""
     # `docker stop` means the same as Ctrl-C, which asyncio turns into a cancellation: an exception that is raised
     # wherever the main thread happens to be can leave a lock held for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background jobs start with it ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     app()

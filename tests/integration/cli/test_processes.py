@@ -24,7 +24,12 @@ SONICA = [sys.executable, "-c", "from backend.cli.main import main; main()"]
 def start(*arguments: str | Path) -> Iterator[subprocess.Popen[str]]:
     """Start a command; one that hangs is killed in the end, so that its test fails and the others go on."""
     pipe = subprocess.PIPE
-    with subprocess.Popen([*SONICA, *map(str, arguments)], stdout=pipe, stderr=pipe, text=True) as process:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a script's background jobs start
+    try:
+        process = subprocess.Popen([*SONICA, *map(str, arguments)], stdout=pipe, stderr=pipe, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
         try:
             yield process
         finally:
