@@ -39,18 +39,7 @@ SENTENCES = [
     "what was the name of that film we watched",
     "put it on the shelf next to the green one",
 ]
-VOICES = [
-    "en-us+m3",
-    "en-gb+f2",
-    "en+m7",
-    "en-us+f4",
-    "en-gb+m1",
-    "en+f1",
-    "de+m2",
-    "fr-fr+f3",
-    "es+m4",
-    "pt+f2",
-]
+VOICES = ["en-us+m3", "en-gb+f2", "en+m7", "en-us+f4", "en-gb+m1", "en+f1", "de+m2", "fr-fr+f3", "es+m4", "pt+f2"]
 
 
 @dataclass(frozen=True)
@@ -405,19 +394,8 @@ def _recorded(folder: Path, count: int, seed: int) -> list[Samples]:
 def _speak(sentence: str, voice: str, words_per_minute: int, pitch: int) -> Samples:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
-        command = [
-            "espeak-ng",
-            "-v",
-            voice,
-            "-s",
-            str(words_per_minute),
-            "-p",
-            str(pitch),
-            "-w",
-            str(path),
-            sentence,
-        ]
-        subprocess.run(command, check=True)
+        how = ["-v", voice, "-s", str(words_per_minute), "-p", str(pitch)]
+        subprocess.run(["espeak-ng", *how, "-w", path, sentence], check=True)
         speech, rate = soundfile.read(path)
     common = gcd(RATE, rate)
     return unit(signal.resample_poly(speech, RATE // common, rate // common))
