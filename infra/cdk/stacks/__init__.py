@@ -1,0 +1,1 @@
+"""The stacks: images, network, data, recognition, ingest, publication, edge, wavelength, observability."""
