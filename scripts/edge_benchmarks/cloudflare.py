@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -29,6 +26,7 @@ from sonica_fingerprint.pcm import read_wav
 from edge_benchmarks.clips import music, wav
 from edge_benchmarks.cloudflare_host.edge import WORKER, EdgeHost
 from edge_benchmarks.cloudflare_host.engines import install_engines
+from edge_benchmarks.cloudflare_host.hot_bucket import HotBucket
 
 SECONDS = (1.0, 3.0, 5.0)
 SONGS, SONG_SECONDS = 500, 240.0
@@ -37,7 +35,7 @@ FLOATS = {"form": "f32", "rate_hz": SAMPLE_RATE_HZ, "channels": 1, "big_endian":
 WASM = Path(sonica_fingerprint.__file__).with_name("fingerprint.wasm")
 KERNEL_SOURCES = [
     *sorted((WORKER / "kernel").glob("*.mjs")),
-    WORKER.parents[1] / "wasm/browser/sonica-fingerprint.mjs",
+    *(WORKER.parents[1] / f"wasm/browser/{name}.mjs" for name in ("sonica-bundle", "sonica-fingerprint")),
     WASM,
 ]
 
@@ -139,7 +137,9 @@ def _publish(host: EdgeHost, song: Samples) -> dict[str, float]:
     ours = extract(song).thinned(CATALOGUE_THINNING)
     stored.append(np.frombuffer(ours.embeddings, np.int8).reshape(-1, DIMENSIONS))
     bundle = bundle_of(stored)
-    host.publish(bundle, **_pointer(bundle))
+    bucket = HotBucket(host)
+    bucket.publish(bundle)
+    bucket.close()
     began = time.perf_counter()
     while not (described := host.kernel("hotIndex")):
         time.sleep(0.01)
@@ -150,16 +150,6 @@ def _publish(host: EdgeHost, song: Samples) -> dict[str, float]:
         "bundle_bytes": len(bundle),
         "bundle_load_ms": loaded_ms,
     }
-
-
-def _pointer(bundle: bytes) -> dict[str, Any]:
-    """Return what publish.py writes beside a bundle."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "hot.bundle"
-        path.write_bytes(bundle)
-        subprocess.run([sys.executable, str(WORKER / "publish.py"), str(path)], check=True, capture_output=True)
-        pointer: dict[str, Any] = json.loads(path.with_suffix(".pointer.json").read_text())
-        return pointer
 
 
 def _clip(host: EdgeHost, song: Samples, seconds: float, calls: int) -> dict[str, Any]:

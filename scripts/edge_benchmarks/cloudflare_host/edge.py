@@ -24,9 +24,10 @@ WORKER = Path(__file__).resolve().parents[3] / "edge_functions" / "cloudflare_wo
 class EdgeHost:
     """Serves the edge at `url`; the other methods look behind it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, public_keys: str = "") -> None:
+        """public_keys: of who may publish hot indexes; by none, everybody may."""
         subprocess.run([sys.executable, str(WORKER / "stage.py"), str(folder)], check=True)
-        command = [node(), str(HOST), str(folder), str(site_package("workers").parent), str(ENGINES)]
+        command = [node(), str(HOST), str(folder), str(site_package("workers").parent), str(ENGINES), public_keys]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         addresses = json.loads(self.process.stdout.readline())
@@ -71,10 +72,13 @@ class EdgeHost:
         yield
         self.control("kernel_is_away", False)
 
-    def publish(self, bundle: bytes, *, key: str, **pointer: object) -> None:
-        """Put a bundle and point to it."""
-        self.control("put_bundle", {"key": key, "base64": base64.b64encode(bundle).decode()})
-        self.control("point", {"key": key} | pointer)
+    def put_object(self, key: str, body: bytes) -> None:
+        """Write an object of the hot indexes' bucket."""
+        self.control("put_object", {"key": key, "base64": base64.b64encode(body).decode()})
+
+    def delete_object(self, key: str) -> None:
+        """Delete one."""
+        self.control("delete_object", key)
 
     def close(self) -> None:
         """End the process."""

@@ -48,11 +48,11 @@ const miniflare = new Miniflare({
         kernelModule("ESModule", `${workerFolder}/kernel/kernel_worker.mjs`),
         kernelModule("ESModule", `${workerFolder}/kernel/bundle_watch.mjs`),
         kernelModule("ESModule", `${workerFolder}/kernel/samples.mjs`),
+        kernelModule("ESModule", "wasm/browser/sonica-bundle.mjs"),
         kernelModule("ESModule", "wasm/browser/sonica-fingerprint.mjs"),
         kernelModule("CompiledWasm", WASM),
       ],
-      bindings: { ...kernel.vars, HOT_POLL_SECONDS: 0 },
-      kvNamespaces: ids(kernel.kv_namespaces),
+      bindings: { ...kernel.vars, HOT_POLL_SECONDS: 0, HOT_PUBLIC_KEYS: process.argv[5] ?? "" },
       r2Buckets: Object.fromEntries(kernel.r2_buckets.map(({ binding, bucket_name }) => [binding, bucket_name])),
     },
   ],
@@ -95,7 +95,6 @@ globalThis.caches = {
   },
 };
 const answers = await miniflare.getKVNamespace("ANSWERS", "edge");
-const pointers = await miniflare.getKVNamespace("HOT_POINTERS", "kernel");
 const bundles = await miniflare.getR2Bucket("HOT_BUNDLES", "kernel");
 
 await miniflare.ready;
@@ -223,9 +222,8 @@ const controls = {
   put_cache: ({ name, value }) =>
     cache.put(`${env.ORIGIN_URL}/edge/${name}`, value, [["cache-control", "max-age=600"]]),
   delete_cache: (name) => cache.delete(`${env.ORIGIN_URL}/edge/${name}`),
-  point: (pointer) => pointers.put("hot/current", JSON.stringify(pointer)),
-  point_text: (text) => pointers.put("hot/current", text),
-  put_bundle: async ({ key, base64 }) => void (await bundles.put(key, Buffer.from(base64, "base64"))),
+  put_object: async ({ key, base64 }) => void (await bundles.put(key, Buffer.from(base64, "base64"))),
+  delete_object: (key) => bundles.delete(key),
   kernel: async ({ method, base64, form }) => {
     const data = method === "hotIndex" ? undefined : Buffer.from(base64, "base64");
     const result = await call("KERNEL", method, form ? [form] : [], data);
