@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from backend.ingestion.outcomes import Ingested
 
 OUTCOMES = ("added", "updated", "skipped", "duplicate", "failed")
+QUEUED = "queued"  # handed to workers, told only where there is a queue
 HINTS = {
     "already_known": "--reingest takes changed details",
     "failed_before": "--retry-failed tries them again",
@@ -31,7 +32,8 @@ class Report:
         self._jsonl = jsonl
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[tuple[str, str]] = Counter()  # by outcome and code
-        self._named: dict[str, list[Ingested]] = {}  # by code: what failed and what is there twice
+        # By code, what failed and what is there twice: all for a document, some for a table, however many there are.
+        self._named: dict[str, list[Ingested]] = {}
         self._audio_ms = 0
         self._files = 0
         self._started_at = time.monotonic()
@@ -44,17 +46,21 @@ class Report:
         """How many files failed."""
         return self._counts["failed"]
 
+    @property
+    def shows_bar(self) -> bool:
+        """Whether there is a bar, which is the better for a number of files."""
+        return not self._progress.disable
+
     def __enter__(self) -> Report:
+        self._task = self._progress.add_task("ingest", total=None, speed="")
+        self._started_at = time.monotonic()
+        self._progress.start()
         return self
 
     def expect(self, files: int) -> None:
-        """Say how many files there will be."""
+        """Say how many files there will be; it may be known late."""
         self._files = files
-        if files == 0:
-            self._console.print("There are no audio files to ingest.")
-        self._task = self._progress.add_task("ingest", total=files, speed="")
-        self._started_at = time.monotonic()
-        self._progress.start()
+        self._progress.update(self._task, total=files)
 
     def add(self, outcome: Ingested) -> None:
         """Count and show what became of a file."""
@@ -63,7 +69,7 @@ class Report:
         if outcome.code is not None:
             self._reasons[outcome.outcome, outcome.code] += 1
             if outcome.outcome != "skipped":
-                self._named.setdefault(outcome.code, []).append(outcome)
+                self._name(outcome, outcome.code)
         if self._jsonl:
             print_json(asdict(outcome))
         last = self._counts.total() == self._files  # what is left is the index
@@ -74,14 +80,21 @@ class Report:
             description="index" if last else "ingest",
         )
 
+    def _name(self, outcome: Ingested, code: str) -> None:
+        named = self._named.setdefault(code, [])
+        if self._as_json or len(named) < EXAMPLES_MAX:
+            named.append(outcome)
+
     def interrupted(self) -> None:
         """Say how to go on."""
         self.print_document()
         self._console.print("Interrupted. Nothing that was reported is lost; the same command goes on from there.")
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Remove the bar; show counts and reasons to people."""
         self._progress.stop()
+        if kind is None and not self._counts:
+            self._console.print("There are no audio files to ingest.")
         if self._counts and not self._as_json:
             self._print_table(self._console if self._jsonl else stdout())
 
@@ -93,9 +106,12 @@ class Report:
     def _speed(self) -> float:
         return self._audio_ms / 1000 / max(time.monotonic() - self._started_at, 1e-3)
 
+    def _outcomes(self) -> tuple[str, ...]:
+        return (QUEUED, "failed") if self._counts[QUEUED] else OUTCOMES
+
     def _document(self) -> dict[str, object]:
         return {
-            **{outcome: self._counts[outcome] for outcome in OUTCOMES},
+            **{outcome: self._counts[outcome] for outcome in self._outcomes()},
             "audio_seconds": self._audio_ms / 1000,
             "seconds": round(time.monotonic() - self._started_at, 3),
             "files": [asdict(outcome) for outcomes in self._named.values() for outcome in outcomes],
@@ -105,7 +121,7 @@ class Report:
         from rich.table import Table
 
         table = Table("outcome", "files", "why", box=None, header_style="bold")
-        for outcome in OUTCOMES:
+        for outcome in self._outcomes():
             table.add_row(outcome, str(self._counts[outcome]), "")
             for (reason_of, code), files in self._reasons.items():
                 if reason_of == outcome:
@@ -116,15 +132,18 @@ class Report:
         if self._audio_ms:
             console.print(f"{minutes:.1f} minutes of audio in {seconds:.1f} s: {self._speed():.0f}x real time")
         for code, named in self._named.items():
-            _print_examples(console, code, named)
+            files = sum(
+                number for (outcome, of), number in self._reasons.items() if of == code and outcome != "skipped"
+            )
+            _print_examples(console, code, named, files)
 
 
-def _print_examples(console: Console, code: str, files: list[Ingested]) -> None:
+def _print_examples(console: Console, code: str, examples: list[Ingested], files: int) -> None:
     console.print(f"[bold]{code}[/]")
-    for file in files[:EXAMPLES_MAX]:
+    for file in examples[:EXAMPLES_MAX]:
         console.print(f"  {shown(file.file)}: {shown(file.detail or '')}")
-    if len(files) > EXAMPLES_MAX:
-        console.print(f"  and {len(files) - EXAMPLES_MAX} more; --json names them all")
+    if files > EXAMPLES_MAX:
+        console.print(f"  and {files - EXAMPLES_MAX} more; --json names them all")
 
 
 def _progress(console: Console) -> Progress:

@@ -23,6 +23,7 @@ class Job:
     details: SongDetails
     state: FileState
     limits: DecoderLimits
+    stem: str | None = None  # of an object, whose copy at `path` has another name
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ def extract_song(job: Job) -> Extracted:
     """
     try:
         fingerprint = _audible(fingerprint_of(job.path, job.limits))
-        details = described(job.details, job.path)
+        details = described(job.details, job.path, stem=job.stem)
         if state_of(job.path) != job.state:
             raise UnreadableFile("it changed while it was read")
     except SonicaError:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 from backend.errors import UnreadableFile
 from backend.models import IngestFailure
@@ -16,7 +14,7 @@ from backend.models import IngestFailure
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size and time of change: when both are what they were, the file is taken to be the same."""
+    """Size and time of change: when both are what they were, the file or object is taken to be the same."""
 
     size_bytes: int
     modified_at: datetime
@@ -47,19 +45,3 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UnreadableFile(f"{error.strerror or error}") from error
-
-
-def names_file(uri: str | None, path: Path) -> bool:
-    """Say whether a `file:` URI names the file at `path`; one that is gone (an unplugged disk) is another."""
-    named = local_path(uri) if uri else None
-    try:
-        return named is not None and named.samefile(path)
-    except OSError:
-        return False
-
-
-def local_path(uri: str) -> Path | None:
-    """Return the path of a `file:` URI, None for any other."""
-    if not uri.startswith("file:///"):
-        return None
-    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file://"))))

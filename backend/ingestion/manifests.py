@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TextIO
 
 from backend.errors import InvalidRequest
 from backend.ingestion import facts
-from backend.ingestion.files import local_path
+from backend.ingestion.places import resolved
 from backend.ingestion.tags import readable
 from backend.models import SongDetails
 
@@ -22,7 +21,6 @@ COLUMNS = (
 )
 MANIFEST_SUFFIXES = frozenset({".csv", ".jsonl", ".ndjson"})
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _READERS: dict[str, Callable[[str], object]] = {
     "isrc": facts.isrc,
     "language": facts.language,
@@ -33,10 +31,10 @@ _READERS: dict[str, Callable[[str], object]] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of a manifest: the file and the details stated, blank where not; or why it cannot be read."""
+    """A row of a manifest: the file's URI and the details stated, blank where not; or why it cannot be read."""
 
     line: int
-    read: tuple[Path, SongDetails] | InvalidRequest
+    read: tuple[str, SongDetails] | InvalidRequest
 
 
 def manifest_rows(path: Path) -> Iterator[Row]:
@@ -50,16 +48,19 @@ def manifest_rows(path: Path) -> Iterator[Row]:
         raise InvalidRequest(f"{path} is not UTF-8 text: save it as UTF-8") from error
 
 
-def resolved(uri: str, folder: Path) -> Path:
-    """Return the absolute path of a path or `file:` URI; raises InvalidRequest for any other URI."""
-    if (path := local_path(uri)) is not None:
-        return path
-    if "\0" in uri:
-        raise InvalidRequest("a path cannot contain a NUL")
-    if _SCHEME.match(uri):
-        scheme = uri.partition(":")[0]
-        raise InvalidRequest(f"{scheme}:// is not read by this version: copy the files to a folder and ingest that")
-    return folder.absolute() / uri
+def details_of(stated: Mapping[str, str]) -> SongDetails:
+    """Return what a row's fields state, by column; raises InvalidRequest for a fact that is not of its form."""
+    facts_read = {name: _READERS[name](text) for name, text in stated.items() if text and name in _READERS}
+    texts = {name: text for name, text in stated.items() if text and name not in _READERS}
+    return SongDetails(**{"external_id": "", "title": "", **texts, **facts_read})  # type: ignore[arg-type]
+
+
+def row_of(raw: Mapping[str, object], folder: Path) -> tuple[str, SongDetails]:
+    """Return the URI of a row's file and the details stated, relative paths from the folder; raises InvalidRequest."""
+    _check_names(raw, "")
+    stated = {name: _text(name, raw.get(name)) for name in COLUMNS}
+    uri = resolved(stated.pop("uri"), folder)
+    return uri, details_of(stated)
 
 
 def _csv_rows(text: TextIO, path: Path) -> Iterator[tuple[int, Mapping[str, object] | InvalidRequest]]:
@@ -95,14 +96,9 @@ def _json_rows(text: TextIO, path: Path) -> Iterator[tuple[int, Mapping[str, obj
         yield number, raw if isinstance(raw, dict) else InvalidRequest("it is not a JSON object")
 
 
-def _row(raw: Mapping[str, object], folder: Path) -> tuple[Path, SongDetails] | InvalidRequest:
+def _row(raw: Mapping[str, object], folder: Path) -> tuple[str, SongDetails] | InvalidRequest:
     try:
-        _check_names(raw, "")
-        stated = {name: _text(name, raw.get(name)) for name in COLUMNS}
-        path = resolved(stated.pop("uri") or "", folder)
-        facts_read = {name: _READERS[name](text) for name, text in stated.items() if text and name in _READERS}
-        texts = {name: text for name, text in stated.items() if text and name not in _READERS}
-        return path, SongDetails(**{"external_id": "", "title": "", **texts, **facts_read})  # type: ignore[arg-type]
+        return row_of(raw, folder)
     except InvalidRequest as error:
         return error
 

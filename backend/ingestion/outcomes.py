@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from backend.errors import SonicaError
+from backend.errors import ObjectChanged, SonicaError, UnavailableError
 from backend.ingestion.sources import Flaw, Item
 
-Outcome = Literal["added", "updated", "skipped", "duplicate", "failed"]
+Outcome = Literal["added", "updated", "skipped", "duplicate", "failed", "queued"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class Ingested:
 
     skipped: its bytes are in the catalogue already, or it failed before and is still the same file.
     duplicate: other bytes, but the sound of a song in the catalogue.
+    queued: handed to workers, who will tell.
     """
 
     file: str
@@ -26,12 +27,13 @@ class Ingested:
     duration_ms: int = 0  # of the audio that was extracted
     code: str | None = None
     detail: str | None = None
+    transient: bool = False  # it failed for what may have passed when it is tried again
 
 
 def already_known(item: Item, external_id: str) -> Ingested:
     """Say that the catalogue holds the file's bytes."""
     return Ingested(
-        str(item.path),
+        item.shown,
         "skipped",
         external_id=external_id,
         code="already_known",
@@ -41,10 +43,11 @@ def already_known(item: Item, external_id: str) -> Ingested:
 
 def failed_before(item: Item, code: str) -> Ingested:
     """Say that the file failed in an earlier run and has not changed since."""
-    return Ingested(str(item.path), "skipped", code="failed_before", detail=f"{code}; --retry-failed tries it again")
+    return Ingested(item.shown, "skipped", code="failed_before", detail=f"{code}; --retry-failed tries it again")
 
 
 def failed(source: Item | Flaw, error: SonicaError) -> Ingested:
     """Say why a file is not in the catalogue."""
-    where = str(source.path) if isinstance(source, Item) else source.where
-    return Ingested(where, "failed", code=error.code, detail=error.detail)
+    where = source.shown if isinstance(source, Item) else source.where
+    transient = isinstance(error, UnavailableError | ObjectChanged)
+    return Ingested(where, "failed", code=error.code, detail=error.detail, transient=transient)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,9 +16,18 @@ from backend.models import SongDetails
 _TRACK_NUMBER = re.compile(r"^\d{1,3}(\.|\s+-)\s+(?=\S)")
 
 
-def described(details: SongDetails, path: Path) -> SongDetails:
-    """Return the details with blanks (None, no title) filled from the file's tags, then from its name."""
-    return _filled(_filled(details, _from_tags(path)), _from_name(path))
+def described(details: SongDetails, path: Path, *, stem: str | None = None) -> SongDetails:
+    """Return the details with blanks (None, no title) filled from the file's tags, then from its name.
+
+    stem: the name without its suffix, where the file at `path` is a copy under another one.
+    """
+    return filled(filled(details, _from_tags(path)), _from_name(path.stem if stem is None else stem))
+
+
+def filled(details: SongDetails, found: Mapping[str, object]) -> SongDetails:
+    """Return the details with blanks (empty, None, 0) filled from what was found, by column."""
+    blank = {field.name for field in fields(details) if not getattr(details, field.name)}
+    return replace(details, **{name: value for name, value in found.items() if name in blank and value})  # type: ignore[arg-type]
 
 
 def readable(text: str) -> str:
@@ -42,17 +51,12 @@ def _from_tags(path: Path) -> dict[str, object]:
     }
 
 
-def _from_name(path: Path) -> dict[str, object]:
-    name = _TRACK_NUMBER.sub("", readable(path.stem))
+def _from_name(stem: str) -> dict[str, object]:
+    name = _TRACK_NUMBER.sub("", readable(stem))
     artist, _, title = (part.strip() for part in name.partition(" - "))
     if artist and title:
         return {"artist": artist, "title": title}
     return {"title": name}
-
-
-def _filled(details: SongDetails, found: dict[str, object]) -> SongDetails:
-    blank = {field.name for field in fields(details) if getattr(details, field.name) in (None, "")}
-    return replace(details, **{name: value for name, value in found.items() if name in blank and value})  # type: ignore[arg-type]
 
 
 def _fact(read: Callable[[str], object], text: str | None) -> object | None:

@@ -1,12 +1,14 @@
 """What the arguments of an ingest name."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from backend.errors import InvalidRequest
 from backend.ingestion.sources import Flaw, Item, items
+from backend.models import StoredObject
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -46,16 +48,41 @@ def test_relative_argument_becomes_absolute(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_list_file_names_a_path_a_line_from_its_own_folder(tmp_path: Path) -> None:
-    listed = write(tmp_path / "songs.lst", "one.wav\r\n\n/music/two words.wav\ns3://bucket/three.wav\n")
-    found = list(items([listed]))
-    assert paths(found) == [tmp_path / "one.wav", Path("/music/two words.wav")]
-    assert isinstance(found[2], Flaw)
-    assert found[2].where == f"{listed}, line 4"
+    lines = "one.wav\r\n\n/music/two words.wav\ns3://bucket/three four+%20.wav\nhttp://bucket/five.wav\ns3://bucket\n"
+    listed = write(tmp_path / "songs.lst", lines)
+    one, two, three, *flaws = list(items([listed]))
+    assert paths([one, two]) == [tmp_path / "one.wav", Path("/music/two words.wav")]
+    assert three == Item("s3://bucket/three four+%20.wav")
+    assert [flaw.where for flaw in flaws if isinstance(flaw, Flaw)] == [f"{listed}, line {line}" for line in (5, 6)]
 
 
-def test_s3_and_missing_arguments_are_refused_before_anything_is_read(tmp_path: Path) -> None:
-    with pytest.raises(InvalidRequest, match="s3:// is not read by this version"):
-        items([str(tmp_path), "s3://bucket/prefix"])
+class Listed:
+    """A bucket of these keys."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+
+    def list(self, prefix_uri: str) -> Iterator[StoredObject]:
+        for key in self.keys:
+            if f"s3://music/{key}".startswith(prefix_uri):
+                yield StoredObject("music", key, size_bytes=1, etag=key)
+
+
+def test_prefix_gives_audio_objects_with_what_the_listing_says(tmp_path: Path) -> None:
+    keys = ("a/1.WAV", "a/cover.jpg", "a/.hidden/2.wav", "a/b/3 +ü.mp3", "b/4.wav", "a/", "a.wav/notes.txt")
+    found = list(items(["s3://music/a"], Listed(*keys)))
+    assert [item.uri for item in found] == ["s3://music/a/1.WAV", "s3://music/a/b/3 +ü.mp3"]
+    assert [item.stored.etag for item in found] == ["a/1.WAV", "a/b/3 +ü.mp3"]
+    assert [item.path for item in found] == [None, None]
+    assert [item.stem for item in found] == ["1", "3 +ü"]
+    assert len(list(items(["s3://music", "s3://music/b/4.wav"], Listed(*keys)))) == 4
+
+
+def test_missing_arguments_and_manifests_elsewhere_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"s3://bucket/songs\.csv"):
+        items([str(tmp_path), "s3://bucket/songs.csv"], Listed())
+    with pytest.raises(InvalidRequest, match="http:// is not read"):
+        items(["http://bucket/a.wav"])
     with pytest.raises(InvalidRequest, match="nowhere does not exist"):
         items([str(tmp_path / "nowhere")])
 
@@ -87,7 +114,7 @@ def test_bad_csv_rows_are_named_by_line_and_the_others_taken(tmp_path: Path) -> 
         "release_date '2020-13-01' is not of the form YYYY-MM-DD",
         "there are more fields than columns",
         "uri is blank",
-        "http:// is not read by this version: copy the files to a folder and ingest that",
+        "http:// is not read: copy the files to a folder or to S3",
     ]
     assert paths(found) == [tmp_path / "e.wav"]
 

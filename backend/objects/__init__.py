@@ -1,0 +1,1 @@
+"""Objects, queues and secrets of AWS, or of what speaks its protocols: the one home of boto3."""
