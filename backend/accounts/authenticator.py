@@ -14,18 +14,22 @@ from backend.ports import AccountStore
 
 _CREDENTIAL_BYTES_MAX = 8192  # what servers take as one header; a token with a few scopes has 1 kB
 _FRESH_SECONDS = 10.0  # a revoked key ends within that; one look-up a user in that time
-_STALE_SECONDS = 900.0  # a database that is away locks nobody out who was just there; as long as a token may live
 
 
 class Authenticator:
     """Knows callers by API key or by token."""
 
-    def __init__(self, store: AccountStore, *, tokens: TokenVerifier | None = None) -> None:
-        """tokens: None takes API keys only."""
+    def __init__(self, store: AccountStore, *, tokens: TokenVerifier | None = None, outage_seconds: float) -> None:
+        """tokens: None takes API keys only. outage_seconds: for which a store that is away locks out nobody known."""
         self._store = store
         self._tokens = tokens
-        self._keys: Recent[ApiKey] = Recent(fresh_seconds=_FRESH_SECONDS, stale_seconds=_STALE_SECONDS)
-        self._users: Recent[User] = Recent(fresh_seconds=_FRESH_SECONDS, stale_seconds=_STALE_SECONDS)
+        self._keys: Recent[ApiKey] = Recent(fresh_seconds=_FRESH_SECONDS, stale_seconds=outage_seconds)
+        self._users: Recent[User] = Recent(fresh_seconds=_FRESH_SECONDS, stale_seconds=outage_seconds)
+
+    @property
+    def issuer_left_alone(self) -> bool:
+        """Whether the issuer's keys could not be fetched and are not asked for now."""
+        return self._tokens is not None and self._tokens.issuer_left_alone
 
     async def identify(self, authorization: Sequence[str]) -> Identity:
         """Return who sent these Authorization fields.
@@ -42,6 +46,11 @@ class Authenticator:
         if not credential.isascii() or len(credential) > _CREDENTIAL_BYTES_MAX:
             raise InvalidCredentials
         return await (self._by_key(credential) if credential.startswith(MARK) else self._by_token(credential))
+
+    def forget(self, user_id: int) -> None:
+        """Look the keys of a user up anew."""
+        self._keys.forget(lambda key: key.user.id == user_id)
+        self._users.forget(lambda user: user.id == user_id)
 
     async def _by_key(self, credential: str) -> Identity:
         prefix = prefix_of(credential)

@@ -32,6 +32,11 @@ class Recent(Generic[T]):
         self._timer = timer
         self._kept: TTLCache[str, _Kept[T]] = TTLCache(_ENTRIES_MAX, stale_seconds, timer)
 
+    def forget(self, wanted: Callable[[T], bool]) -> None:
+        """Keep such values no longer."""
+        for name in [name for name, kept in self._kept.items() if wanted(kept.value)]:
+            self._kept.pop(name, None)
+
     async def get(self, name: str, look_up: Callable[[str], Awaitable[T | None]]) -> T | None:
         """Return the value of the name; raises the look-up's UnavailableError when nothing is kept."""
         kept = self._kept.get(name)

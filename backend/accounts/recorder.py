@@ -70,7 +70,7 @@ class Recorder:
 
     async def _flush(self) -> None:
         if self._prepared_on != datetime.now(UTC).date():
-            await self._log.make_history_partitions()
+            await self._log.turn_pages()
             self._prepared_on = datetime.now(UTC).date()
         while self._entries:
             batch = [self._entries[place] for place in range(min(_BATCH, len(self._entries)))]

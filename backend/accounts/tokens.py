@@ -49,6 +49,11 @@ class TokenVerifier:
         self._keys = keys
         self._clock = clock
 
+    @property
+    def issuer_left_alone(self) -> bool:
+        """Whether the issuer's keys could not be fetched and are not asked for now."""
+        return self._keys.left_alone
+
     async def verify(self, token: str) -> TokenClaims:
         """Return what the token says.
 

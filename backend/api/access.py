@@ -15,6 +15,7 @@ from backend.accounts.identity import Identity
 from backend.api.addresses import Network, client_address, read_networks
 from backend.api.problems import problem_examples, problem_response
 from backend.api.rate_limit_fields import rate_limit_fields
+from backend.deadline import within
 from backend.errors import (
     InsufficientScope,
     InvalidCredentials,
@@ -87,6 +88,7 @@ class Access:
         self._app = app
         self._proxies: Sequence[Network] = read_networks(settings.trusted_proxies)
         self._address_quota = settings.rate_limit_address
+        self._wait_seconds = settings.database_wait_seconds
         self._quotas: Mapping[Role, int] = {
             "free": settings.rate_limit_free,
             "premium": settings.rate_limit_premium,
@@ -114,7 +116,8 @@ class Access:
     async def _admit(self, scope: Scope, fields: dict[str, str]) -> None:
         accounts: Accounts = scope["app"].state.origin.accounts
         try:
-            identity = await accounts.authenticator.identify(Headers(scope=scope).getlist("authorization"))
+            with within(self._wait_seconds):
+                identity = await accounts.authenticator.identify(Headers(scope=scope).getlist("authorization"))
         except (Unauthenticated, InvalidCredentials):
             await self._count(accounts.quotas, scope, None, fields)
             raise

@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from backend.api.problems import problem_examples, problem_response
 from backend.api.schemas import Alive, Ready
-from backend.errors import NotReady, SonicaError
+from backend.deadline import within
+from backend.errors import CatalogueUnavailable, NotReady, StateError
 
 if TYPE_CHECKING:
     from backend.composition import Origin
@@ -30,24 +31,37 @@ async def livez() -> Alive:
 
 @router.get("/readyz", response_model=Ready, responses=problem_examples(NotReady))
 async def readyz(request: Request) -> Ready | Response:
-    """Say that recognitions can be answered, else which part is missing: `errors` names it as `location`."""
+    """Say that recognitions can be answered, else which part is missing: `errors` names it as `location`.
+
+    A server without its catalogue is ready: it recognizes what its index holds. Were it not, all servers of a
+    database would be taken away at once.
+    """
     if request.app.state.stopping:
         return _missing(request, "server", "The server is about to stop.")
     origin: Origin = request.app.state.origin
-    try:
-        revision = await origin.catalogue.revision()
-    except (SonicaError, OSError) as error:
-        _log.warning("part_missing", part="catalogue", error=repr(error))
-        return _missing(request, "catalogue", "The catalogue's database does not answer.")
+    if not origin.index.caught_up_at:
+        return _missing(request, "index", "The index has not been loaded yet.")
+    away: list[str] = []
     status = origin.index.status()
-    behind = max(0, revision - status.revision)
-    stale = behind > 0 and time.time() - origin.index.caught_up_at > _STALE_SECONDS
+    try:
+        with within(origin.settings.database_wait_seconds):
+            behind = max(0, await origin.catalogue.revision() - status.revision)
+    except (CatalogueUnavailable, OSError) as error:
+        _log.warning("part_missing", part="catalogue", error=repr(error))
+        away, behind = ["catalogue"], origin.index.revisions_behind
+    except StateError as error:
+        _log.warning("part_missing", part="catalogue", error=repr(error))
+        return _missing(request, "catalogue", error.detail)
+    if behind > 0 and time.time() - origin.index.caught_up_at > _STALE_SECONDS:
+        away.append("index")
+    if origin.bundles is not None and origin.bundles.problem is not None:
+        away.append("bundle")
     return Ready(
         songs=status.songs,
         segments=status.segments,
         index_version=status.version,
         revisions_behind=behind,
-        degraded=[*await origin.cache.parts_away(), *(["index"] if stale else [])],
+        degraded=[*away, *await origin.cache.parts_away()],
     )
 
 
@@ -58,6 +72,8 @@ async def metrics(request: Request) -> Response:
     measured: Metrics = request.app.state.metrics
     measured.describe_cache(origin.cache.counts, memory_bytes=origin.cache.memory.size_bytes)
     measured.describe_breakers(origin.left_alone())
+    if origin.bundles is not None:
+        measured.describe_bundle(**origin.bundles.measures())
     status = origin.index.status()
     measured.describe_index(
         songs=status.songs,

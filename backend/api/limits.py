@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.accounts.identity import Identity
 from backend.api.problems import problem_response
+from backend.deadline import within
 from backend.errors import ClipTooLarge, DeadlineExceeded, Overloaded, SonicaError
 from backend.settings import Settings
 
@@ -64,12 +65,13 @@ class RequestLimits:
         body.check_claim(Headers(scope=scope).get("content-length", ""))
         with self._slot(scope):
             try:
-                async with asyncio.timeout(self._limits.request_seconds_max) as deadline:
-                    await self._app(scope, body, answer)
+                seconds = self._limits.request_seconds_max
+                async with asyncio.timeout(seconds) as deadline:
+                    with within(seconds):
+                        await self._app(scope, body, answer)
             except TimeoutError as error:
                 if not deadline.expired():
                     raise
-                seconds = self._limits.request_seconds_max
                 raise DeadlineExceeded(f"The request, its upload included, took longer than {seconds:g} s.") from error
 
     @contextmanager

@@ -40,6 +40,18 @@ async def get_me(request: Request) -> Me:
     return Me.of(_identity(request))
 
 
+@router.delete("", status_code=204, responses=problem_examples(CatalogueUnavailable))
+async def delete_me(request: Request) -> Response:
+    """Erase the caller for good: account, keys, preferences and history.
+
+    Other servers may know a key for 10 s more; a token that is still good makes a new, empty account when it is used.
+    """
+    user_id = _identity(request).user.id
+    await _accounts(request).store.delete_user_by_id(user_id)
+    _accounts(request).authenticator.forget(user_id)
+    return Response(status_code=204)
+
+
 @router.get("/preferences", responses=problem_examples(CatalogueUnavailable))
 async def get_preferences(request: Request) -> Preferences:
     """Return the preferences."""

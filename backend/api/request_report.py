@@ -76,7 +76,11 @@ class RequestReport:
         return next((route.path for route in self._routes if route.path_regex.match(scope["path"])), "unrouted")
 
 
-def _findings(state: dict[str, Any]) -> dict[str, str]:
+def _findings(state: dict[str, Any]) -> dict[str, str | bool]:
     recognition: Recognition | None = state.get("recognition")
-    found = {"outcome": recognition.status, "cache": recognition.cache} if recognition else {}
+    found: dict[str, str | bool] = {}
+    if recognition:
+        found = {"outcome": recognition.status, "cache": recognition.cache}
+    if recognition and recognition.degraded:
+        found["degraded"] = True
     return found | ({"code": state["problem"]} if "problem" in state else {})

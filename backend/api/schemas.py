@@ -29,24 +29,29 @@ class SongSummary(BaseModel):
     model_config = ConfigDict(json_schema_extra={"examples": [_SONG_EXAMPLE]})
 
     id: int
-    external_id: str
-    title: str
+    external_id: str | None = Field(description="Null, as all but the id, in a `degraded` answer.")
+    title: str | None
     artist: str | None
     album: str | None
     isrc: str | None
     language: str | None = Field(description="BCP 47")
     genre: str | None
-    duration_ms: int
+    duration_ms: int | None
 
     @classmethod
-    def of(cls, song: Song) -> SongSummary:
-        """Describe a song."""
-        return cls(**_summary(song))
+    def found(cls, found: SongMatch) -> SongSummary:
+        """Describe the song of a match, as far as it is known."""
+        if found.song is None:
+            return cls.model_validate(dict.fromkeys(cls.model_fields) | {"id": found.match.song_id})
+        return cls(**_summary(found.song))
 
 
 class SongResource(SongSummary):
     """A song of the catalogue."""
 
+    external_id: str
+    title: str
+    duration_ms: int
     audio_url: str | None = Field(description="Null for a file of the origin's own: its path is nobody's business.")
     popularity_score: float
     release_date: date | None
@@ -96,7 +101,7 @@ class MatchResource(BaseModel):
     def of(cls, found: SongMatch) -> MatchResource:
         """Describe a match."""
         return cls(
-            song=SongSummary.of(found.song),
+            song=SongSummary.found(found),
             score=_rounded(found.match),
             offset_ms=found.match.offset_ms,
             segments=[
@@ -122,7 +127,7 @@ class CandidateResource(BaseModel):
     @classmethod
     def of(cls, found: SongMatch) -> CandidateResource:
         """Describe a candidate."""
-        return cls(song=SongSummary.of(found.song), offset_ms=found.match.offset_ms, score=_rounded(found.match))
+        return cls(song=SongSummary.found(found), offset_ms=found.match.offset_ms, score=_rounded(found.match))
 
 
 class QueryResource(BaseModel):
@@ -161,6 +166,7 @@ class RecognitionResource(BaseModel):
                         }
                     ],
                     "ambiguous": False,
+                    "degraded": False,
                     "tier": "origin",
                     "cache": "miss",
                     "index_version": "v1-r42",
@@ -182,6 +188,10 @@ class RecognitionResource(BaseModel):
     query: QueryResource
     matches: list[MatchResource]
     ambiguous: bool = Field(description="More than one song has this audio; all of them are matches.")
+    degraded: bool = Field(
+        description="The catalogue is away: some songs have an id and nothing else. Ask for those later, "
+        "`GET /v1/songs/{id}`."
+    )
     tier: Literal["edge", "origin"]
     cache: Literal["miss", "memory", "redis"]
     index_version: str
@@ -201,6 +211,7 @@ class RecognitionResource(BaseModel):
             ),
             matches=[MatchResource.of(found) for found in recognition.matches],
             ambiguous=recognition.ambiguous,
+            degraded=recognition.degraded,
             tier="origin",
             cache=recognition.cache,
             index_version=recognition.index_version,
@@ -218,7 +229,8 @@ class RecognitionWithCandidates(RecognitionResource):
         """Describe a recognition with its candidates."""
         answer = RecognitionResource.of(recognition, request_id=request_id)
         candidates = [CandidateResource.of(found) for found in recognition.candidates]
-        return cls(**dict(answer), candidates=candidates)
+        degraded = any(found.song is None for found in recognition.candidates)
+        return cls(**dict(answer) | {"degraded": degraded}, candidates=candidates)
 
 
 class Alive(BaseModel):

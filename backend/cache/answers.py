@@ -32,9 +32,11 @@ class Answer:
 
     @classmethod
     def of(cls, recognition: Recognition) -> Answer:
-        """Leave out what the songs are called, and what was measured."""
+        """Leave out what the songs are called, and what was measured; not of a degraded one."""
         return cls(
-            ranked=tuple(AnswerMatch(found.match, found.song.sound_sha256) for found in recognition.candidates),
+            ranked=tuple(
+                AnswerMatch(found.match, found.song.sound_sha256) for found in recognition.candidates if found.song
+            ),
             accepted=len(recognition.matches),
             reason=recognition.reason,
             index_version=recognition.index_version,
@@ -48,7 +50,7 @@ class Answer:
         """All that are named."""
         return [found.match.song_id for found in self.ranked]
 
-    def with_songs(self, songs: Mapping[int, Song], *, layer: str) -> Recognition | None:
+    def with_songs(self, songs: Mapping[int, Song | None], *, layer: str) -> Recognition | None:
         """Return the recognition; None when a song that it would answer is gone, or is another recording now."""
         ranked = [
             SongMatch(songs[found.match.song_id], found.match) if _holds(found, songs) else None
@@ -69,7 +71,7 @@ class Answer:
         )
 
 
-def _holds(found: AnswerMatch, songs: Mapping[int, Song]) -> bool:
+def _holds(found: AnswerMatch, songs: Mapping[int, Song | None]) -> bool:
     song = songs.get(found.match.song_id)
     return song is not None and song.sound_sha256 == found.sound_sha256
 

@@ -53,6 +53,7 @@ class Cache:
             self._layered("song", SONGS),
             self._layered("popular", POPULAR),
             missing_ttl_seconds=settings.cache_no_match_ttl_seconds,
+            wait_seconds=settings.database_wait_seconds,
         )
         self.recognitions = LayeredRecognitionCache(
             self._layered("recognition", answers_by(_limits(settings))),

@@ -13,7 +13,6 @@ from cachetools import LRUCache
 from limits.aio.storage import RedisClusterStorage, RedisStorage, Storage
 
 from backend.breaker import Breaker
-from backend.cache.redis_server import client_options
 from backend.cache.windows import WindowsInMemory
 from backend.settings import Settings
 
@@ -110,6 +109,8 @@ class Quotas:
 
 def _redis(url: str, timeout_seconds: float) -> Storage:
     """Return the storage for a URL such as `SONICA_REDIS_URL` takes."""
+    from backend.cache.redis_server import client_options  # importing redis takes 0.2 s
+
     scheme, _, rest = url.partition("://")
     options: dict[str, Any] = {
         **client_options(timeout_seconds),

@@ -14,9 +14,8 @@ from backend.cache.answers import Answer
 from backend.cache.layers import Layered
 from backend.cache.recent import RecentSongs
 from backend.cache.turns import Flights, RedisTurns
-from backend.errors import CatalogueUnavailable
 from backend.models import Recognition
-from backend.ports import SongCatalogue
+from backend.ports import SongLookUp
 
 _REFRESHES_MAX = 4  # at a time; requests come first
 
@@ -34,7 +33,7 @@ class LayeredRecognitionCache:
     def __init__(
         self,
         answers: Layered[Answer],
-        songs: SongCatalogue,
+        songs: SongLookUp,
         *,
         no_match_ttl_seconds: float,
         turns: RedisTurns | None = None,
@@ -63,7 +62,7 @@ class LayeredRecognitionCache:
         key = _key(query_key)
         answer, shared = await self._flights.answer(key, lambda: self._found_or_computed(key, compute, index_version))
         if self._recent is not None:
-            self._recent.note(found.song.id for found in answer.matches)
+            self._recent.note(found.match.song_id for found in answer.matches)
         return replace(answer, cache="memory") if shared and answer.cache == "miss" else answer
 
     async def close(self) -> None:
@@ -78,10 +77,9 @@ class LayeredRecognitionCache:
         found = await self._answers.get(key, holds=lambda answer: answer.index_version == index_version)
         if found is None or not (found.fresh or found.value.accepted):
             return None, False
-        try:
-            songs = await self._songs.songs(found.value.song_ids)
-        except CatalogueUnavailable:
-            return None, False
+        songs = await self._songs.look_up(found.value.song_ids)
+        if None in songs.values():
+            return None, False  # whether they are the same songs still cannot be told; the index can say it
         return found.value.with_songs(songs, layer=found.layer), found.fresh
 
     async def _found_or_computed(self, key: str, compute: Compute, index_version: str) -> Recognition:
@@ -95,6 +93,8 @@ class LayeredRecognitionCache:
 
     async def _computed(self, key: str, compute: Compute) -> Recognition:
         recognition = await compute()
+        if any(found.song is None for found in recognition.candidates):
+            return recognition  # the next one who asks may be told more
         ttl_seconds = math.inf if recognition.matches else self._no_match_ttl_seconds
         await self._answers.put(key, Answer.of(recognition), ttl_seconds=ttl_seconds)
         return recognition

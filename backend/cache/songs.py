@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from backend.cache.kept import Codec
 from backend.cache.layers import Found, Layered
 from backend.cache.turns import Flights
+from backend.deadline import within
 from backend.errors import CatalogueUnavailable
 from backend.models import Song
 from backend.ports import SongCatalogue
@@ -19,7 +21,7 @@ POPULAR: Codec[tuple[int, ...]] = Codec(tuple[int, ...], version="1")
 
 
 class CachedSongs:
-    """Implements SongCatalogue over another one; a changed song is forgotten by whoever changes it."""
+    """Implements SongCatalogue and SongLookUp over another catalogue; who changes a song has it forgotten here."""
 
     def __init__(
         self,
@@ -28,31 +30,27 @@ class CachedSongs:
         popular: Layered[tuple[int, ...]],
         *,
         missing_ttl_seconds: float,
+        wait_seconds: float = math.inf,
     ) -> None:
+        """wait_seconds: that `look_up` waits for the catalogue."""
         self._catalogue = catalogue
         self._songs = songs
         self._popular = popular
         self._missing_ttl_seconds = missing_ttl_seconds
+        self._wait_seconds = wait_seconds
         self._flights: Flights[tuple[int, ...]] = Flights()
 
     async def songs(self, song_ids: Sequence[int]) -> dict[int, Song]:
         """Return the songs of these ids that exist, by id; while the catalogue is away stale ones will do."""
-        keys = {_key(song_id): song_id for song_id in song_ids}
-        found = await self._songs.get_many(list(keys))
-        missing = [song_id for key, song_id in keys.items() if key not in found or not found[key].fresh]
-        songs = _by_id(keys, found)
-        if not missing:
-            return songs
-        try:
-            fetched = await self._catalogue.songs(missing)
-        except CatalogueUnavailable:
-            if found.keys() < keys.keys():
-                raise
-            return songs
-        await self._keep(fetched.values())
-        missing_ones = {_key(song_id): None for song_id in missing if song_id not in fetched}
-        await self._songs.put_many(missing_ones, ttl_seconds=self._missing_ttl_seconds)
-        return {song_id: song for song_id, song in songs.items() if song_id not in missing} | fetched
+        found = await self._find(song_ids)
+        if None in found.values():
+            raise CatalogueUnavailable
+        return {song_id: song for song_id, song in found.items() if song is not None}
+
+    async def look_up(self, song_ids: Sequence[int]) -> dict[int, Song | None]:
+        """Return what can be told of these songs soon; implements SongLookUp."""
+        with within(self._wait_seconds):
+            return await self._find(song_ids)
 
     async def popular(self, limit: int, *, language: str | None = None, genre: str | None = None) -> list[Song]:
         """Return up to POPULAR_MAX songs of the highest popularity_score, of this language and genre if given."""
@@ -79,6 +77,23 @@ class CachedSongs:
         """Have all processes fetch these anew."""
         await self._songs.forget([_key(song_id) for song_id in song_ids])
 
+    async def _find(self, song_ids: Sequence[int]) -> dict[int, Song | None]:
+        """Return the songs that exist, by id; None for one that is not kept while the catalogue is away."""
+        keys = {_key(song_id): song_id for song_id in song_ids}
+        found = await self._songs.get_many(list(keys))
+        missing = [song_id for key, song_id in keys.items() if key not in found or not found[key].fresh]
+        songs = _by_id(keys, found)
+        if not missing:
+            return songs
+        try:
+            fetched = await self._catalogue.songs(missing)
+        except CatalogueUnavailable:
+            return songs | {song_id: None for key, song_id in keys.items() if key not in found}
+        await self._keep(fetched.values())
+        missing_ones = {_key(song_id): None for song_id in missing if song_id not in fetched}
+        await self._songs.put_many(missing_ones, ttl_seconds=self._missing_ttl_seconds)
+        return {song_id: song for song_id, song in songs.items() if song_id not in missing} | fetched
+
     async def _keep(self, songs: Iterable[Song]) -> None:
         await self._songs.put_many({_key(song.id): song for song in songs})
 
@@ -102,5 +117,5 @@ def _key(song_id: int) -> str:
     return f"song:{song_id}"
 
 
-def _by_id(keys: dict[str, int], found: dict[str, Found[Song | None]]) -> dict[int, Song]:
+def _by_id(keys: dict[str, int], found: dict[str, Found[Song | None]]) -> dict[int, Song | None]:
     return {keys[key]: each.value for key, each in found.items() if each.value is not None}

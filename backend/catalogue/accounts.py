@@ -38,22 +38,21 @@ class PostgresAccounts:
 
     async def user(self, name: str) -> User:
         """Return the user of this name; raises UserNotFound."""
-        async with self._database.connection() as connection:
-            return await _user(connection, name)
+        rows = await self._database.fetch(QUERIES["user"], storable(name))
+        return User(**_found(rows[0] if rows else None, name))
 
     async def user_of_token(self, name: str) -> User:
         """Return the user of this name; one who comes for the first time is added with the role `free`."""
-        async with self._database.connection() as connection:
-            try:
-                return await _user(connection, name)
-            except UserNotFound:
+        try:
+            return await self.user(name)
+        except UserNotFound:
+            async with self._database.connection() as connection:
                 await connection.execute(QUERIES["add_user"], name, "free")
-                return await _user(connection, name)
+            return await self.user(name)
 
     async def users(self, *, after_id: int, limit: int) -> list[User]:
         """Return up to `limit` users with id > after_id, ascending."""
-        async with self._database.connection() as connection:
-            return [User(**row) for row in await connection.fetch(QUERIES["users"], after_id, limit)]
+        return [User(**row) for row in await self._database.fetch(QUERIES["users"], after_id, limit)]
 
     async def set_role(self, name: str, role: Role) -> User:
         """Give a user another role; raises UserNotFound."""
@@ -66,11 +65,15 @@ class PostgresAccounts:
         async with self._database.connection() as connection:
             return await connection.fetchval(QUERIES["delete_user"], storable(name)) is not None
 
+    async def delete_user_by_id(self, user_id: int) -> None:
+        """Delete a user with keys, preferences and history, if there is one."""
+        async with self._database.connection() as connection:
+            await connection.execute(QUERIES["delete_user_by_id"], user_id)
+
     async def preferences(self, user_id: int) -> dict[str, Any]:
         """Return a user's preferences; raises UserNotFound."""
-        async with self._database.connection() as connection:
-            stored = await connection.fetchval(QUERIES["preferences"], user_id)
-        preferences: dict[str, Any] = json.loads(_found(stored))
+        rows = await self._database.fetch(QUERIES["preferences"], user_id)
+        preferences: dict[str, Any] = json.loads(_found(rows[0] if rows else None)[0])
         return preferences
 
     async def set_preferences(self, user_id: int, preferences: Mapping[str, Any]) -> None:
@@ -80,14 +83,12 @@ class PostgresAccounts:
 
     async def key(self, prefix: str) -> ApiKey | None:
         """Return the key of this prefix."""
-        async with self._database.connection() as connection:
-            row = await connection.fetchrow(QUERIES["key"], prefix)
-        return None if row is None else _key(row)
+        rows = await self._database.fetch(QUERIES["key"], prefix)
+        return _key(rows[0]) if rows else None
 
     async def keys(self, user_name: str | None = None) -> list[ApiKey]:
         """Return all keys, or those of a user, in the order in which they were made."""
-        async with self._database.connection() as connection:
-            return [_key(row) for row in await connection.fetch(QUERIES["keys"], user_name)]
+        return [_key(row) for row in await self._database.fetch(QUERIES["keys"], user_name)]
 
     async def add_key(self, user_id: int, key: NewApiKey) -> None:
         """Add a key to a user."""
@@ -105,10 +106,6 @@ class PostgresAccounts:
         async with self._database.connection() as connection:
             if await connection.fetchval(QUERIES["expire_key"], storable(prefix), at) is None:
                 raise KeyNotFound(f"no API key has the prefix {prefix}")
-
-
-async def _user(connection: Connection, name: str) -> User:
-    return User(**_found(await connection.fetchrow(QUERIES["user"], storable(name)), name))
 
 
 async def _add_key(connection: Connection, user_id: int, key: NewApiKey) -> None:

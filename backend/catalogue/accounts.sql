@@ -16,6 +16,9 @@ update users set role = $2 where name = $1 returning id, name, role, created_at
 -- name: delete_user
 delete from users where name = $1 returning id
 
+-- name: delete_user_by_id
+delete from users where id = $1
+
 -- name: preferences
 select preferences from users where id = $1
 
@@ -46,6 +49,9 @@ where id = any($1::bigint[]) and (last_used_at is null or last_used_at < now() -
 
 -- name: make_history_partitions
 select make_history_partitions()
+
+-- name: drop_history_partitions
+select drop_history_partitions($1)
 
 -- name: record
 -- The lock makes a deletion or an opting out wait until the entries are there, to take them along. An entry that came

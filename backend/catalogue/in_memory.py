@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -11,21 +12,35 @@ from sonica_fingerprint import Fingerprint
 
 from backend.catalogue.filters import FILTERS, checked
 from backend.catalogue.settlement import Settlement, check_storable, settle, storable
-from backend.models import Change, IngestFailure, NewSong, Song, Stored
+from backend.models import Change, IngestFailure, NewSong, Song, Stored, StoredObject
 
 
 class InMemoryCatalogue:
-    """Implements SongCatalogue, SongStore, ChangeLog and IngestFailures."""
+    """Implements SongCatalogue, SongStore, ChangeLog, IngestFailures and IngestedObjects."""
 
     def __init__(self) -> None:
         self._songs: dict[int, Song] = {}
         self._fingerprints: dict[int, Fingerprint] = {}
         self._revisions: dict[int, int] = {}  # by song_id, of its last change, ascending
         self._failures: dict[str, IngestFailure] = {}
+        self._objects: dict[str, tuple[str, int]] = {}  # etag and song_id by uri
+        self._turns: set[str] = set()
         self._last_id = 0
         self._last_revision = 0
         self._name = str(uuid4())
         self._forget: Callable[[Sequence[int]], Awaitable[None]] | None = None
+        self.left_alone = False  # it has no breaker
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[bool]:
+        """Say whether it is the caller's turn; whoever asks before it has ended is told no."""
+        ours = name not in self._turns
+        self._turns.add(name)
+        try:
+            yield ours
+        finally:
+            if ours:
+                self._turns.discard(name)
 
     def after_change(self, forget: Callable[[Sequence[int]], Awaitable[None]]) -> None:
         """Call this with the ids of the songs that a method has changed."""
@@ -34,6 +49,10 @@ class InMemoryCatalogue:
     async def songs(self, song_ids: Sequence[int]) -> dict[int, Song]:
         """Return the songs of these ids that exist, by id."""
         return {song_id: self._songs[song_id] for song_id in song_ids if song_id in self._songs}
+
+    async def look_up(self, song_ids: Sequence[int]) -> dict[int, Song | None]:
+        """Return the same; implements SongLookUp."""
+        return {**await self.songs(song_ids)}
 
     async def page(self, *, after_id: int, limit: int, filters: dict[str, str]) -> list[Song]:
         """Return up to `limit` songs with id > after_id; raises InvalidRequest for an unknown filter."""
@@ -105,9 +124,28 @@ class InMemoryCatalogue:
         """Forget the failure of this file, if there is one."""
         self._failures.pop(storable(uri), None)
 
-    async def failures(self) -> list[IngestFailure]:
-        """Return all failures, ascending by uri."""
-        return [self._failures[uri] for uri in sorted(self._failures)]
+    async def failures(self, *, after_uri: str = "", limit: int = 1000) -> list[IngestFailure]:
+        """Return up to `limit` failures with uri > after_uri, ascending."""
+        return [self._failures[uri] for uri in sorted(self._failures) if uri > storable(after_uri)][:limit]
+
+    async def failures_of(self, uris: Sequence[str]) -> dict[str, IngestFailure]:
+        """Return the failures of these files by uri."""
+        return {uri: self._failures[storable(uri)] for uri in uris if storable(uri) in self._failures}
+
+    async def note_object(self, found: StoredObject, external_id: str) -> None:
+        """Remember that the object, as it is, is this song of the catalogue, or a copy of it."""
+        for song in self._songs.values():
+            if song.details.external_id == external_id:
+                self._objects[found.uri] = (found.etag, song.id)
+
+    async def objects_known(self, objects: Sequence[StoredObject]) -> dict[str, str]:
+        """Return external_id by uri for those that have been noted with these etags and whose songs are still there."""
+        noted = {found.uri: self._objects.get(found.uri, ("", 0)) for found in objects}
+        return {
+            found.uri: self._songs[noted[found.uri][1]].details.external_id
+            for found in objects
+            if noted[found.uri][0] == found.etag and noted[found.uri][1] in self._songs
+        }
 
     def _carry_out(self, settlement: Settlement, new_song: NewSong) -> Stored:
         song_id = settlement.song_id

@@ -8,19 +8,20 @@ from dataclasses import astuple, fields
 
 from sonica_fingerprint import FINGERPRINT_VERSION, Fingerprint, decode, encode
 
+from backend.breaker import Breaker
 from backend.catalogue.database import Connection, Database, Record
 from backend.catalogue.filters import checked
 from backend.catalogue.queries import QUERIES
 from backend.catalogue.settlement import Settlement, check_storable, settle, storable
 from backend.errors import IndexVersionMismatch
-from backend.models import Change, IngestFailure, NewSong, Song, SongDetails, Stored
+from backend.models import Change, IngestFailure, NewSong, Song, SongDetails, Stored, StoredObject
 
 _CHANGES_BATCH = 32  # about 2 MB of songs, 90 MB of three-hour mixes
 _DETAILS = tuple(field.name for field in fields(SongDetails))
 
 
 class PostgresCatalogue:
-    """Implements SongCatalogue, SongStore, ChangeLog and IngestFailures.
+    """Implements SongCatalogue, SongStore, ChangeLog, IngestFailures and IngestedObjects.
 
     Every method raises CatalogueUnavailable when the database does not answer in time, SchemaVersionMismatch
     when it lacks a migration.
@@ -31,18 +32,36 @@ class PostgresCatalogue:
         self._forget: Callable[[Sequence[int]], Awaitable[None]] | None = None
 
     @classmethod
-    async def connect(cls, url: str, *, pool_max: int, timeout_seconds: float) -> PostgresCatalogue:
+    async def connect(
+        cls, url: str, *, pool_max: int, timeout_seconds: float, breaker: Breaker | None = None
+    ) -> PostgresCatalogue:
         """Open the connections; the database has been migrated before (migrations.py)."""
-        return cls(await Database.connect(url, pool_max=pool_max, timeout_seconds=timeout_seconds))
+        return cls(await Database.connect(url, pool_max=pool_max, timeout_seconds=timeout_seconds, breaker=breaker))
 
     @property
     def database(self) -> Database:
         """The connections, for what else is in the same database."""
         return self._database
 
+    @property
+    def left_alone(self) -> bool:
+        """Whether the breaker keeps requests away from the database now."""
+        return self._database.left_alone
+
     def after_change(self, forget: Callable[[Sequence[int]], Awaitable[None]]) -> None:
         """Call this with the ids of the songs that a method has changed, once the change is durable."""
         self._forget = forget
+
+    @asynccontextmanager
+    async def turn(self, name: str) -> AsyncIterator[bool]:
+        """Say whether it is the caller's turn; whoever asks before it has ended, in any process, is told no."""
+        async with self._database.connection() as connection:
+            ours = bool(await connection.fetchval(QUERIES["take_name"], name))
+            try:
+                yield ours
+            finally:
+                if ours:
+                    await connection.execute(QUERIES["give_name_back"], name)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -50,21 +69,18 @@ class PostgresCatalogue:
 
     async def songs(self, song_ids: Sequence[int]) -> dict[int, Song]:
         """Return the songs of these ids that exist, by id."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(QUERIES["songs"], song_ids)
+        rows = await self._database.fetch(QUERIES["songs"], song_ids)
         return {row["id"]: _song(row) for row in rows}
 
     async def page(self, *, after_id: int, limit: int, filters: dict[str, str]) -> list[Song]:
         """Return up to `limit` songs with id > after_id; raises InvalidRequest for an unknown filter."""
         values = checked(filters)
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(QUERIES["page"], after_id, limit, *values)
+        rows = await self._database.fetch(QUERIES["page"], after_id, limit, *values)
         return [_song(row) for row in rows]
 
     async def popular(self, limit: int, *, language: str | None = None, genre: str | None = None) -> list[Song]:
         """Return the songs of the highest popularity_score, of equal ones those of the lower id first."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(QUERIES["popular"], limit, language, genre)
+        rows = await self._database.fetch(QUERIES["popular"], limit, language, genre)
         return [_song(row) for row in rows]
 
     async def delete(self, song_id: int) -> bool:
@@ -93,19 +109,18 @@ class PostgresCatalogue:
     async def content_known(self, content_sha256s: Sequence[str]) -> dict[str, str]:
         """Return external_id by content_sha256 for those that the catalogue holds."""
         wanted = [bytes.fromhex(content_sha256) for content_sha256 in content_sha256s]
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(QUERIES["content_known"], wanted)
+        rows = await self._database.fetch(QUERIES["content_known"], wanted)
         return {row["content_sha256"].hex(): row["external_id"] for row in rows}
 
     async def name(self) -> str:
         """Return what tells this catalogue from every other."""
-        async with self._database.connection() as connection:
-            return str(await connection.fetchval(QUERIES["catalogue_name"]))
+        ((name,),) = await self._database.fetch(QUERIES["catalogue_name"])
+        return str(name)
 
     async def revision(self) -> int:
         """Return the newest revision, 0 for an empty log."""
-        async with self._database.connection() as connection:
-            return int(await connection.fetchval(QUERIES["revision"]))
+        ((revision,),) = await self._database.fetch(QUERIES["revision"])
+        return int(revision)
 
     async def changes(self, *, after_revision: int) -> AsyncIterator[Change]:
         """Yield one change per song touched since, ascending by revision, a batch at a time in memory.
@@ -114,8 +129,7 @@ class PostgresCatalogue:
         Raises IndexVersionMismatch for a stored fingerprint of another version.
         """
         while True:
-            async with self._database.connection() as connection:
-                rows = await connection.fetch(QUERIES["changes"], after_revision, _CHANGES_BATCH)
+            rows = await self._database.fetch(QUERIES["changes"], after_revision, _CHANGES_BATCH)
             for row in rows:
                 yield Change(row["revision"], row["song_id"], _fingerprint(row))
             if len(rows) < _CHANGES_BATCH:
@@ -133,10 +147,28 @@ class PostgresCatalogue:
         async with self._database.connection() as connection:
             await connection.execute(QUERIES["clear_failure"], storable(uri))
 
-    async def failures(self) -> list[IngestFailure]:
-        """Return all failures, ascending by uri."""
+    async def failures(self, *, after_uri: str = "", limit: int = 1000) -> list[IngestFailure]:
+        """Return up to `limit` failures with uri > after_uri, ascending."""
+        rows = await self._database.fetch(QUERIES["failures"], storable(after_uri), limit)
+        return [IngestFailure(*row) for row in rows]
+
+    async def failures_of(self, uris: Sequence[str]) -> dict[str, IngestFailure]:
+        """Return the failures of these files by uri."""
+        given = {storable(uri): uri for uri in uris}
+        rows = await self._database.fetch(QUERIES["failures_of"], list(given))
+        return {given[row["uri"]]: IngestFailure(*row) for row in rows}
+
+    async def note_object(self, found: StoredObject, external_id: str) -> None:
+        """Remember that the object, as it is, is this song of the catalogue, or a copy of it."""
         async with self._database.connection() as connection:
-            return [IngestFailure(*row) for row in await connection.fetch(QUERIES["failures"])]
+            await connection.execute(QUERIES["note_object"], storable(found.uri), found.etag, external_id)
+
+    async def objects_known(self, objects: Sequence[StoredObject]) -> dict[str, str]:
+        """Return external_id by uri for those that have been noted with these etags and whose songs are still there."""
+        given = {storable(found.uri): found for found in objects}
+        etags = [found.etag for found in given.values()]
+        rows = await self._database.fetch(QUERIES["objects_known"], list(given), etags)
+        return {given[row["uri"]].uri: row["external_id"] for row in rows}
 
     async def _changed(self, song_id: int) -> None:
         if self._forget is not None:

@@ -6,6 +6,13 @@
 -- one short transaction; an index that misses a song would be wrong for good.
 select pg_advisory_xact_lock(hashtextextended('sonica catalogue_changes', 0))
 
+-- name: take_name
+-- Held by the session: one process at a time has it, and a process that dies gives it back.
+select pg_try_advisory_lock(hashtextextended('sonica turn ' || $1, 0))
+
+-- name: give_name_back
+select pg_advisory_unlock(hashtextextended('sonica turn ' || $1, 0))
+
 -- name: songs_sharing
 -- The songs that a new one may collide with, by external id, content or sound.
 select s.*
@@ -100,4 +107,22 @@ set code = excluded.code, detail = excluded.detail, size_bytes = excluded.size_b
 delete from ingest_failures where uri = $1
 
 -- name: failures
-select uri, code, detail, size_bytes, modified_at, failed_at from ingest_failures order by uri collate "C"
+select uri, code, detail, size_bytes, modified_at, failed_at
+from ingest_failures
+where uri collate "C" > $1
+order by uri collate "C"
+limit $2
+
+-- name: failures_of
+select uri, code, detail, size_bytes, modified_at, failed_at from ingest_failures where uri = any($1::text[])
+
+-- name: objects_known
+select o.uri, i.external_id
+from unnest($1::text[], $2::text[]) as wanted (uri, etag)
+join ingested_objects o using (uri, etag)
+join song_identities i using (song_id)
+
+-- name: note_object
+insert into ingested_objects (uri, etag, song_id)
+select $1, $2, song_id from song_identities where external_id = $3
+on conflict (uri) do update set etag = excluded.etag, song_id = excluded.song_id

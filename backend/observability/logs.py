@@ -2,7 +2,7 @@
 
 Every line has `timestamp` (ISO 8601, UTC), `level`, `logger` and `event`; one of a request has `request_id`, and
 `trace_id` where there is one (`span_id` too if it is traced here); the one that ends a request has `method`, `route`,
-`status`, `duration_ms`, the `outcome` and `cache` of a recognition, and the `code` of a problem.
+`status`, `duration_ms`, the `outcome` and `cache` of a recognition (`degraded` if it is), and the `code` of a problem.
 """
 
 from __future__ import annotations

@@ -26,6 +26,12 @@ _INDEX = {
     "caught_up_timestamp_seconds": "When the index last had all changes of the catalogue.",
     "revisions_behind": "Known changes of the catalogue that the index has yet to take.",
 }
+_BUNDLE = {
+    "sequence": "Number of the bundle that the index was loaded from; 0 for none.",
+    "revision": "Revision of the catalogue that it holds.",
+    "created_timestamp_seconds": "When it was published.",
+    "problem": "1 while what is published is not in place.",
+}
 
 
 class Metrics:
@@ -33,6 +39,7 @@ class Metrics:
 
     def __init__(self, *, version: str = "0", recognitions_max: int = 0) -> None:
         """recognitions_max: that may be under way at a time."""
+        self._bundle_failures_known = 0
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self._describe_build(version)
@@ -48,6 +55,8 @@ class Metrics:
         outcome, cache = recognition.status, recognition.cache
         self._recognitions.labels(_TIER, outcome, recognition.reason or "none", cache).inc()
         self._clip_seconds.observe(recognition.query_duration_ms / 1000)
+        if recognition.degraded:
+            self._degraded.inc()
         if recognition.matches:
             self._score.observe(recognition.matches[0].match.score)
         for stage, milliseconds in recognition.timings_ms.items():
@@ -72,6 +81,9 @@ class Metrics:
         )
         self._stage_seconds = self._seconds(
             "sonica_recognition_stage_seconds", "Time of each step that was taken.", "stage"
+        )
+        self._degraded = self._counter(
+            "sonica_degraded_recognitions", "Matches given without their songs' details, the catalogue being away."
         )
         self._clip_seconds = Histogram(
             "sonica_clip_seconds", "Length of the clips.", buckets=_CLIP_SECONDS_BUCKETS, registry=self.registry
@@ -127,6 +139,13 @@ class Metrics:
         for name, value in values.items():
             self._index[name].set(value)
 
+    def describe_bundle(self, *, failures: int, **values: float) -> None:
+        """Set which bundle is in place, by the names of _BUNDLE, and how many looks at a new one have failed so far."""
+        self._bundle_failures.inc(failures - self._bundle_failures_known)
+        self._bundle_failures_known = failures
+        for name, value in values.items():
+            self._bundle[name].set(value)
+
     def describe_cache(self, counts: Mapping[tuple[str, str, str], int], *, memory_bytes: int) -> None:
         """Set what the cache counted so far, by layer, kind of value and outcome, and its size."""
         self._cache_lookups.counts = counts
@@ -139,6 +158,8 @@ class Metrics:
 
     def _add_index_metrics(self) -> None:
         self._index = {name: self._gauge(f"sonica_index_{name}", text) for name, text in _INDEX.items()}
+        self._bundle = {name: self._gauge(f"sonica_bundle_{name}", text) for name, text in _BUNDLE.items()}
+        self._bundle_failures = self._counter("sonica_bundle_failures", "Looks at what is published that failed.")
 
     def _add_cache_metrics(self) -> None:
         self._cache_lookups = _CacheLookups()

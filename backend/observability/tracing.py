@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from threading import Thread
 from typing import TYPE_CHECKING
+
+from backend.breaker import Breaker
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _EXPORT_SECONDS_MAX = 5.0  # for some hundred spans, all tries together; then they are dropped
 _CLOSE_SECONDS_MAX = 2.0  # for the last ones, when the process ends
+_FLUSH_SECONDS_MAX = 0.5  # for those of a request whose answer waits for it
+_RETRY_SECONDS = 30.0  # after a flush that took too long
 _NOTHING: AbstractContextManager[None] = nullcontext()
 _tracer: ContextVar[Tracer | None] = ContextVar("tracer", default=None)  # of the request that is traced, if it is
 
@@ -74,6 +78,7 @@ class Tracing:
         )
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("sonica")
+        self._breaker = Breaker(failures_max=1, retry_seconds=_RETRY_SECONDS)
 
     @classmethod
     def from_settings(cls, settings: Settings, *, version: str) -> Tracing | None:
@@ -96,10 +101,24 @@ class Tracing:
         finally:
             _tracer.reset(token)
 
+    def flush(self) -> None:
+        """Send what there is now, if the collector takes it soon; blocks. One that does not is left alone a while."""
+        if not self._breaker.allows():
+            return
+        if _done_soon(self._provider.force_flush, seconds_max=_FLUSH_SECONDS_MAX):
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed()
+
     def close(self) -> None:
         """Send what is left, if the collector takes it soon; blocks."""
-        sending = Thread(target=self._provider.shutdown, daemon=True)  # by itself it would take up to half a minute
-        sending.start()
-        sending.join(_CLOSE_SECONDS_MAX)
-        if sending.is_alive():
+        if not _done_soon(self._provider.shutdown, seconds_max=_CLOSE_SECONDS_MAX):
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
+
+
+def _done_soon(send: Callable[[], object], *, seconds_max: float) -> bool:
+    """Say whether it came to its end in time; by itself it would take up to half a minute."""
+    sending = Thread(target=send, daemon=True)
+    sending.start()
+    sending.join(seconds_max)
+    return not sending.is_alive()

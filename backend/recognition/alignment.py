@@ -29,70 +29,81 @@ class Alignment:
     speed: float
     similarity: float  # mean cosine over the stored segments that the query covers, -1..1
     sharpness: float  # how far it falls, on average, when the query is shifted by 3 steps or more
-    reference: NDArray[np.int8]  # (segments, 128) stored embeddings by query segment, zero where none is stored
+    heard: NDArray[np.int64]  # (n,) the query segment at each stored one, -1 where none that is not silent
+
+    @property
+    def compared(self) -> tuple[NDArray[np.int64], NDArray[np.int8]]:
+        """The query segments that were compared, (m,), ascending, and the stored embeddings beside them, (m, 128)."""
+        there = np.flatnonzero(self.heard >= 0)
+        rows = self.heard[there]
+        last = np.append(rows[1:] != rows[:-1], True)  # where two lie beside one, the later one
+        return rows[last], self.candidate.embeddings[there[last]]
 
 
 def align(query: Fingerprint, candidates: Sequence[Candidate]) -> list[Alignment]:
     """Return each candidate's best alignment, most similar first."""
     if not candidates:
         return []
-    grid = _Grid.of(query, candidates)
-    alignments = [grid.best(number, candidate) for number, candidate in enumerate(candidates)]
-    return sorted(alignments, key=lambda alignment: -alignment.similarity)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Grid:
-    """Every candidate at every speed and shift."""
-
-    similarities: NDArray[np.float32]  # (candidates, speeds, shifts)
-    rows: NDArray[np.int32]  # (candidates, speeds, shifts, stored): the query segment heard at a stored one
-    inside: NDArray[np.bool_]  # the same shape: whether there is one, and not a silent one
-    query_segments: int
-
-    @classmethod
-    def of(cls, query: Fingerprint, candidates: Sequence[Candidate]) -> _Grid:
-        loud = np.frombuffer(query.levels, np.uint8) < SILENCE_DB
-        heard = np.frombuffer(query.embeddings, np.int8).reshape(-1, DIMENSIONS).astype(np.float32)
-        positions, stored = _padded(candidates)
-        cosines = stored @ heard.T / EMBEDDING_SCALE**2  # (candidates, stored, query)
-        starts = np.array([candidate.offset_steps for candidate in candidates], np.float32)[:, None] + SHIFTS
-        heard_at = (positions[:, None, None, :] - starts[:, None, :, None]) / (SPEEDS[:, None, None] * query.thinning)
-        rows = np.rint(heard_at).astype(np.int32)
-        inside = (rows >= 0) & (rows < len(loud))
-        rows = np.where(inside, rows, 0)
-        inside &= loud[rows]
-        each = np.arange(len(candidates))[:, None, None, None]
-        totals = np.where(inside, cosines[each, np.arange(positions.shape[1]), rows], 0).sum(axis=3)
-        counts = inside.sum(axis=3)
-        expected = max(1.0, float(loud.sum()) * query.thinning / CATALOGUE_THINNING)
-        means = totals / np.maximum(counts, np.floor(expected))
-        return cls(np.where(counts >= OVERLAP_MIN * expected, means, NO_OVERLAP), rows, inside, len(loud))
-
-    def best(self, number: int, candidate: Candidate) -> Alignment:
-        similarities = self.similarities[number]
-        speed, shift = np.unravel_index(similarities.argmax(), similarities.shape)
-        return Alignment(
+    similarities, rows = _grid(query, candidates)
+    each = np.arange(len(candidates))
+    speeds, shifts = np.unravel_index(similarities.reshape(len(each), -1).argmax(axis=1), similarities.shape[1:])
+    along = similarities[each, speeds]
+    heard = rows[each, speeds, shifts]
+    heard = np.where(_loud(query)[heard], heard, -1)
+    found = zip(candidates, speeds, shifts, along[each, shifts], _sharpness(along, shifts), heard, strict=True)
+    alignments = [
+        Alignment(
             candidate=candidate,
             offset_steps=float(candidate.offset_steps + SHIFTS[shift]),
             speed=float(SPEEDS[speed]),
-            similarity=float(similarities[speed, shift]),
-            sharpness=_sharpness(similarities[speed], int(shift)),
-            reference=self._reference(candidate, (number, int(speed), int(shift))),
+            similarity=float(similarity),
+            sharpness=float(sharpness),
+            heard=segments[: len(candidate.positions)],
         )
-
-    def _reference(self, candidate: Candidate, at: tuple[int, int, int]) -> NDArray[np.int8]:
-        reference = np.zeros((self.query_segments, DIMENSIONS), np.int8)
-        there = self.inside[at][: len(candidate.positions)]
-        reference[self.rows[at][: len(there)][there]] = candidate.embeddings[there]
-        return reference
+        for candidate, speed, shift, similarity, sharpness, segments in found
+    ]
+    return sorted(alignments, key=lambda alignment: -alignment.similarity)
 
 
-def _sharpness(similarities: NDArray[np.float32], shift: int) -> float:
-    """Rain, drones and beats fit at any shift; a song only where it was."""
-    elsewhere = similarities[np.abs(SHIFTS - SHIFTS[shift]) >= ELSEWHERE_STEPS]
-    elsewhere = elsewhere[elsewhere > NO_OVERLAP]
-    return float(similarities[shift] - elsewhere.mean()) if len(elsewhere) else 0.0
+def _grid(query: Fingerprint, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Lay every candidate along the query at every speed and shift.
+
+    Return the similarities, (candidates, speeds, shifts), and which query segment is heard at each stored one,
+    (candidates, speeds, shifts, stored), which is `query.segments` where there is none.
+    """
+    loud = _loud(query)
+    heard = np.frombuffer(query.embeddings, np.int8).reshape(-1, DIMENSIONS).astype(np.float32)
+    positions, stored = _padded(candidates)
+    cosines = np.zeros((*positions.shape, len(loud)), np.float32)  # the last one is of no segment: 0
+    cosines[..., :-1] = stored @ heard.T / EMBEDDING_SCALE**2
+    cosines[..., ~loud] = 0
+    starts = np.array([candidate.offset_steps for candidate in candidates], np.float32)[:, None] + SHIFTS
+    heard_at = (positions[:, None, None, :] - starts[:, None, :, None]) / (SPEEDS[:, None, None] * query.thinning)
+    rows = np.rint(heard_at, out=heard_at).astype(np.int64)
+    rows = np.minimum(rows.view(np.uint64), query.segments).view(np.int64)  # negative ones are large without a sign
+    firsts = np.arange(positions.size).reshape(len(candidates), 1, 1, -1) * len(loud)
+    totals = cosines.take(rows + firsts).sum(axis=3)
+    counts = loud.take(rows).sum(axis=3)
+    expected = max(1.0, float(loud.sum()) * query.thinning / CATALOGUE_THINNING)
+    means = totals / np.maximum(counts, np.floor(expected))
+    return np.where(counts >= OVERLAP_MIN * expected, means, NO_OVERLAP), rows
+
+
+def _loud(query: Fingerprint) -> NDArray[np.bool_]:
+    """Say of each segment whether it is not silent, and of the one beyond the last, which is nowhere, that it is."""
+    levels = np.frombuffer(query.levels + bytes([SILENCE_DB]), np.uint8)
+    return levels < SILENCE_DB
+
+
+def _sharpness(similarities: NDArray[np.float32], shifts: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Rain, drones and beats fit at any shift; a song only where it was.
+
+    similarities: of each candidate at each shift; shifts: where each is best.
+    """
+    elsewhere = (np.abs(SHIFTS - SHIFTS[shifts][:, None]) >= ELSEWHERE_STEPS) & (similarities > NO_OVERLAP)
+    counts = elsewhere.sum(axis=1)
+    means = np.where(elsewhere, similarities, 0).sum(axis=1) / np.maximum(counts, 1)
+    return np.where(counts > 0, similarities[np.arange(len(shifts)), shifts] - means, 0)
 
 
 def _padded(candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from backend.audio.decoder import Decoder
 from backend.audio.pcm import PcmFormat
 from backend.models import Match, Recognition, Song, SongMatch, Verdict
 from backend.observability.tracing import span
-from backend.ports import RecognitionCache, ReferenceIndex, SongCatalogue
+from backend.ports import RecognitionCache, ReferenceIndex, SongLookUp
 from backend.recognition.verify import verify
 
 
@@ -34,7 +34,7 @@ class Recognizer:
         *,
         decoder: Decoder,
         index: ReferenceIndex,
-        catalogue: SongCatalogue,
+        catalogue: SongLookUp,
         cache: RecognitionCache,
         limits: RecognitionLimits,
     ) -> None:
@@ -47,7 +47,7 @@ class Recognizer:
     async def recognize_clip(self, clip: bytes, *, pcm: PcmFormat | None = None) -> Recognition:
         """Recognize encoded audio, or headerless samples of the form `pcm`.
 
-        Raises UnsupportedAudio, UndecodableAudio, CatalogueUnavailable.
+        Raises UnsupportedAudio, UndecodableAudio.
         """
         timings: dict[str, float] = {}
         with _timed(timings, "total", as_span="recognize"):
@@ -88,7 +88,7 @@ class Recognizer:
                 catalogue_segments=self._index.segments,
             )
         with _timed(timings, "catalogue"):
-            songs = await self._catalogue.songs([match.song_id for match in verdict.ranked]) if verdict.ranked else {}
+            songs = await self._catalogue.look_up([match.song_id for match in verdict.ranked])
         accepted, ranked = _with_songs(verdict, songs)
         return Recognition(
             matches=accepted,
@@ -102,10 +102,12 @@ class Recognizer:
         )
 
 
-def _with_songs(verdict: Verdict, songs: dict[int, Song]) -> tuple[tuple[SongMatch, ...], tuple[SongMatch, ...]]:
+def _with_songs(
+    verdict: Verdict, songs: Mapping[int, Song | None]
+) -> tuple[tuple[SongMatch, ...], tuple[SongMatch, ...]]:
     """Return the accepted and all ranked matches; a song deleted in this very moment is left out."""
     ranked = [
-        (rank, SongMatch(songs[match.song_id], _within(match, songs[match.song_id].duration_ms)))
+        (rank, SongMatch(songs[match.song_id], _within(match, songs[match.song_id])))
         for rank, match in enumerate(verdict.ranked)
         if match.song_id in songs
     ]
@@ -113,11 +115,13 @@ def _with_songs(verdict: Verdict, songs: dict[int, Song]) -> tuple[tuple[SongMat
     return accepted, tuple(match for _, match in ranked)
 
 
-def _within(match: Match, song_duration_ms: int) -> Match:
-    """End the segments where the song ends, should the clip go on."""
+def _within(match: Match, song: Song | None) -> Match:
+    """End the segments where the song ends, if that is known, should the clip go on."""
+    if song is None:
+        return match
     segments = []
     for segment in match.segments:
-        beyond_ms = max(0, segment.song_end_ms - song_duration_ms)
+        beyond_ms = max(0, segment.song_end_ms - song.duration_ms)
         query_end_ms = segment.query_end_ms - round(beyond_ms / segment.speed)
         segments.append(replace(segment, query_end_ms=query_end_ms, song_end_ms=segment.song_end_ms - beyond_ms))
     return replace(match, segments=tuple(segments))

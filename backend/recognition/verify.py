@@ -35,10 +35,9 @@ def verify(
     if not songs:
         return Verdict(reason="below_threshold")
     decision = decide(query, songs, same_recording, Demand(false_accept_rate, catalogue_segments))
-    ranked = tuple(_match(query, alignment, score) for alignment, score in decision.ranked)
-    if not decision.accepted:
-        return Verdict(ranked=ranked[:RANKED_MAX], reason="below_threshold")
-    return Verdict(ranked=ranked[: max(RANKED_MAX, decision.accepted)], accepted=decision.accepted)
+    told = decision.ranked[: max(RANKED_MAX, decision.accepted)]
+    ranked = tuple(_match(query, alignment, score) for alignment, score in told)
+    return Verdict(ranked, decision.accepted, reason=None if decision.accepted else "below_threshold")
 
 
 def best_of_each_song(alignments: Sequence[Alignment]) -> list[Alignment]:
@@ -56,11 +55,10 @@ def same_recording(one: Alignment, other: Alignment) -> bool:
     """
     if one.similarity - other.similarity > SHARED_SIMILARITY_GAP:
         return False
-    rows, other_rows = (np.flatnonzero(each.reference.any(axis=1)) for each in (one, other))
+    (rows, ours), (other_rows, stored) = one.compared, other.compared
     if len(rows) == 0 or len(other_rows) == 0:
         return False
-    ours = one.reference[rows].astype(np.float32)
-    stored = other.reference[other_rows].astype(np.float32)
+    ours, stored = ours.astype(np.float32), stored.astype(np.float32)
     after = np.clip(np.searchsorted(other_rows, rows), 0, len(other_rows) - 1)
     before = np.maximum(after - 1, 0)
     gap = np.maximum(other_rows[after] - other_rows[before], 1)

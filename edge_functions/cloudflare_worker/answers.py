@@ -28,6 +28,7 @@ def hot_answer(found: Mapping[str, Any], query: Fingerprint) -> Answer | None:
         "query": _described(query),
         "matches": found["matches"],
         "ambiguous": len(found["matches"]) > 1,
+        "degraded": False,
         "index_version": found["index_version"],
     }
 

@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import js
 from pyodide.ffi import JsException, JsProxy, to_js
@@ -40,8 +39,8 @@ class Default(WorkerEntrypoint):
         request = getattr(request, "js_object", request)
         # The bindings as JavaScript has them: `self.env` wraps them, and would look at each byte of a buffer passed in.
         env = import_from_javascript("cloudflare:workers").env
-        head = _head(request)
         settings = Settings.from_variables(lambda name: getattr(env, name, None))
+        head = _head(request, trace_share=settings.trace_share)
         try:
             response = await self._served(request, head, env, settings)
         except EdgeError as error:
@@ -139,10 +138,10 @@ class _OriginHttp:
     async def stream(self, request: Js, head: RequestHead, body: Js) -> Js:
         """Return the response to a request as it streams in and out. Raises OriginTimeout, OriginUnavailable."""
         headers = js.Headers.new(request.headers)
-        for name, value in head.echoed.items():
-            headers.set(name, value)
-        for name in ("content-length", "host"):  # the runtime says what is so
+        for name in ("content-length", "host", "tracestate"):  # the runtime says what is so; not of a broken trace
             headers.delete(name)
+        for name, value in head.passed_on.items():
+            headers.set(name, value)
         options = {"method": request.method, "headers": headers}
         if body:
             options |= {"body": body, "duplex": "half"}
@@ -214,10 +213,9 @@ def _origin_errors() -> Iterator[None]:
         raise (OriginTimeout if error.name == "TimeoutError" else OriginUnavailable) from error
 
 
-def _head(request: Js) -> RequestHead:
-    url = urlsplit(request.url)
+def _head(request: Js, *, trace_share: float) -> RequestHead:
     new_id = str(js.crypto.randomUUID()).replace("-", "")
-    return RequestHead.of(request.method, url.path, url.query, _headers(request), new_id=new_id)
+    return RequestHead.of(request.method, request.url, _headers(request), new_id=new_id, trace_share=trace_share)
 
 
 def _headers(message: Js) -> dict[str, str]:

@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 from edge_functions.cloudflare_worker.errors import EdgeError
+from edge_functions.traceparent import Trace, trace_of
 
 RECOGNITION_PATHS = frozenset({"/recognize", "/v1/recognize"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")  # as at the origin
-# https://www.w3.org/TR/trace-context/#traceparent-header: version, trace id, parent id, flags
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE_MAX = 512  # characters that everybody must be able to pass on
 _PREFLIGHT_SECONDS = "86400"  # what browsers remember at most
 
 
@@ -27,12 +28,19 @@ class RequestHead:
     query: str
     headers: Mapping[str, str]
     request_id: str
+    trace: Trace
 
     @classmethod
-    def of(cls, method: str, path: str, query: str, headers: Mapping[str, str], *, new_id: str) -> RequestHead:
-        """Take up the caller's id for the request when it is one, else new_id."""
+    def of(cls, method: str, url: str, headers: Mapping[str, str], *, new_id: str, trace_share: float) -> RequestHead:
+        """Take up the caller's id for the request when it is one, else new_id, and the caller's trace if there is one.
+
+        new_id: no other request has the same. trace_share: see traceparent.py.
+        """
+        parts = urlsplit(url)
         given = headers.get("x-request-id", "")
-        return cls(method, path, query, headers, given if _REQUEST_ID.fullmatch(given) else new_id)
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_id
+        trace = trace_of(headers.get("traceparent", ""), seed=new_id, share=trace_share)
+        return cls(method, parts.path, parts.query, headers, request_id, trace)
 
     @property
     def recognizes(self) -> bool:
@@ -51,15 +59,16 @@ class RequestHead:
 
     @property
     def echoed(self) -> dict[str, str]:
-        """The headers that go to the origin and back to the caller: the request's id, and its trace if it has one."""
-        trace = self.headers.get("traceparent", "")
-        return {"x-request-id": self.request_id} | ({"traceparent": trace} if _TRACEPARENT.fullmatch(trace) else {})
+        """The headers that go back to the caller: the request's id, and its trace, the caller's own or a new one."""
+        traceparent = self.headers["traceparent"] if self.trace.parent_id else self.trace.traceparent
+        return {"x-request-id": self.request_id, "traceparent": traceparent}
 
     @property
-    def trace_id(self) -> str | None:
-        """The id of the trace that the caller is in."""
-        traceparent = self.echoed.get("traceparent")
-        return traceparent.split("-")[1] if traceparent else None
+    def passed_on(self) -> dict[str, str]:
+        """The headers that go to the origin: the request's id, and its trace with the edge's span in it."""
+        state = self.headers.get("tracestate", "") if self.trace.parent_id else ""
+        named = {"x-request-id": self.request_id, "traceparent": self.trace.traceparent}
+        return named | ({"tracestate": state} if 0 < len(state) <= _TRACESTATE_MAX else {})
 
     @property
     def client(self) -> str:
@@ -100,7 +109,9 @@ def log_line(event: str, head: RequestHead, *, level: str = "info", **values: ob
         "logger": "sonica.edge",
         "event": event,
         "request_id": head.request_id,
-        "trace_id": head.trace_id,
+        "trace_id": head.trace.trace_id,
+        "span_id": head.trace.span_id,
+        "parent_id": head.trace.parent_id,
         "method": head.method,
         "route": head.path if head.recognizes else "unrouted",
         **values,

@@ -29,7 +29,7 @@ class Origin:
         Raises OriginTimeout, OriginUnavailable. An origin that says itself why it cannot answer is heard.
         """
         passed_on = {name: head.headers[name] for name in _PASSED_ON if name in head.headers}
-        headers = passed_on | head.echoed | ({"content-type": content_type} if content_type else {})
+        headers = passed_on | head.passed_on | ({"content-type": content_type} if content_type else {})
         for last in (False,) * (TRIES - 1) + (True,):
             reply = await self._tried(head.path, body, headers, last=last)
             if reply is not None:

@@ -118,13 +118,15 @@ def _edge_reply(
 
 
 def _checked(reply: Reply, query: Fingerprint) -> Answer:
-    """Return the answer in a reply that worked, nothing in one that did not. Raises OriginMalformed."""
+    """Return the answer to keep: nothing of a reply that did not work, or names no song. Raises OriginMalformed."""
     if reply.status != 200:
         return {}
     try:
         answer = read_json(reply.body.decode())
     except ValueError as error:
         raise OriginMalformed from error
+    if isinstance(answer, dict) and answer.get("degraded") is True:
+        return {}
     if not is_answer(answer, query):
         raise OriginMalformed
     return dict(answer)

@@ -19,6 +19,7 @@ class Settings:
     match_ttl_seconds: int = 86_400
     no_match_ttl_seconds: int = 60  # the song may be added meanwhile; KV keeps nothing for less
     rate_limit_seconds: int = 60  # the period of the rate limiter's binding
+    trace_share: float = 1.0  # of the traces that begin here, to be recorded; the origin does as it is told
     cors_origins: str = "*"  # of browsers' pages that may ask, separated by commas; empty for none
 
     @classmethod

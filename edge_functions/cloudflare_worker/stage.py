@@ -12,14 +12,15 @@ from pathlib import Path
 WORKER = Path(__file__).resolve().parent
 REPOSITORY = WORKER.parents[1]
 FINGERPRINT = REPOSITORY / "wasm" / "sonica_fingerprint"
-_NOT_DEPLOYED = frozenset({"entry.py", "publish.py", "stage.py"})
+_NOT_DEPLOYED = frozenset({"entry.py", "stage.py"})
 
 
 def stage(folder: Path) -> list[Path]:
     """Write the Worker's modules into an emptied folder; return what was written."""
     shutil.rmtree(folder, ignore_errors=True)
     package = folder / "edge_functions" / "cloudflare_worker"
-    sources = {WORKER.parent / "__init__.py": package.parent / "__init__.py", WORKER / "entry.py": folder / "entry.py"}
+    sources = {WORKER.parent / name: package.parent / name for name in ("__init__.py", "traceparent.py")}
+    sources |= {WORKER / "entry.py": folder / "entry.py"}
     sources |= {path: package / path.name for path in WORKER.glob("*.py") if path.name not in _NOT_DEPLOYED}
     sources |= {path: folder / path.relative_to(FINGERPRINT.parent) for path in FINGERPRINT.rglob("*.py")}
     for source, target in sources.items():

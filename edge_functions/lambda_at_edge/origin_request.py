@@ -13,25 +13,48 @@ from sonica_fingerprint import CONTENT_TYPE, MalformedFingerprint, UnsupportedVe
 from sonica_fingerprint.errors import UnreadableAudio
 from sonica_fingerprint.pcm import Pcm, read_wav, to_fingerprint_rate
 
-from edge_functions.lambda_at_edge.cloudfront import Message, header, problem, request_in, whole_body, with_body
+from edge_functions.lambda_at_edge.cloudfront import (
+    Message,
+    header,
+    problem,
+    request_in,
+    whole_body,
+    with_body,
+    with_header,
+)
 from edge_functions.lambda_at_edge.routes import RECOGNITION_PATHS, SIZE_HEADER
 from edge_functions.lambda_at_edge.settings import Settings, load
+from edge_functions.traceparent import trace_of
 
 _SETTINGS = load()
 _log = logging.getLogger("sonica.edge")
 
 
 def handler(event: Message, _context: object, *, settings: Settings = _SETTINGS) -> Message:
-    """Return the request with a fingerprint in place of its clip, or as it came."""
+    """Return the request with a fingerprint in place of its clip, or as it came; in a trace, whichever it is."""
+    try:
+        return _traced(_answered(event, settings), event, settings)
+    except Exception:  # a fault here must not cost a request: the origin takes the clip as it came
+        _log.exception("origin_request_failed")
+        return request_in(event)
+
+
+def _answered(event: Message, settings: Settings) -> Message:
     request = request_in(event)
     try:
         clip = _clip(request, settings)
         return request if clip is None else _lightened(event, clip, settings)
     except UnreadableAudio:
         return request
-    except Exception:  # a fault here must not cost a request: the origin takes the clip as it came
-        _log.exception("origin_request_failed")
-        return request
+
+
+def _traced(answer: Message, event: Message, settings: Settings) -> Message:
+    """Tell the origin of a span of the edge's own, whose ids are made of CloudFront's id of the request."""
+    if "status" in answer:  # it is answered here
+        return answer
+    seed = event["Records"][0]["cf"]["config"]["requestId"]
+    trace = trace_of(header(answer, "traceparent") or "", seed=seed, share=settings.trace_share)
+    return with_header(answer, "traceparent", trace.traceparent)
 
 
 def _clip(request: Message, settings: Settings) -> bytes | None:

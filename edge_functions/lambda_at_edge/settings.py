@@ -18,6 +18,7 @@ class Settings(NamedTuple):  # a dataclass would add 10 ms to every cold start
     match_seconds_max: int = 300  # how long a GET /v1/match stays, whatever the origin says
     missing_seconds: int = 5  # how long "not known" stays: the fingerprint is probably on its way
     token_leeway_seconds: int = 60  # clocks differ
+    trace_share: float = 1.0  # of the traces that begin here, to be recorded; the origin does as it is told
 
 
 def load(path: Path = BAKED) -> Settings:

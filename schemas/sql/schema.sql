@@ -95,6 +95,15 @@ create table ingest_failures (
     failed_at timestamptz not null default now()
 );
 
+-- Objects whose bytes the catalogue holds, so that a long ingest that is started again does not read them again. Many
+-- may be of one song: its copies, and what sounds the same.
+create table ingested_objects (
+    uri text primary key,
+    etag text not null,
+    song_id bigint not null references song_identities (song_id) on delete cascade
+);
+create index ingested_objects_song on ingested_objects (song_id);
+
 -- Who may ask: made by `sonica users add`, or by the first token of theirs that is in order, which names them
 -- `issuer#subject`. Preferences are the user's own; `{"history": false}` keeps their recognitions from being recorded.
 create table users (
@@ -153,3 +162,23 @@ begin
     end loop;
 end $$;
 select make_history_partitions();
+
+-- Drops the partitions of all months before the last so many whole ones; returns how many. Called when the former is.
+create function drop_history_partitions(months integer, as_of timestamptz default now()) returns integer
+language plpgsql as $$
+declare
+    oldest text := 'recognition_history_'
+        || to_char(date_trunc('month', as_of at time zone 'utc') - make_interval(months => months), 'YYYY_MM');
+    name text;
+    dropped integer := 0;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('sonica recognition_history', 0));
+    for name in
+        select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'recognition_history'::regclass and c.relname < oldest
+    loop
+        execute format('drop table %I', name);
+        dropped := dropped + 1;
+    end loop;
+    return dropped;
+end $$;

@@ -1,5 +1,6 @@
 // Serves sonica-fingerprint.mjs to the tests: a JSON line and bytes in, a JSON line and bytes out.
 import { readFileSync, readSync, writeSync } from "node:fs";
+import { checkFile, openManifest } from "../../wasm/browser/sonica-bundle.mjs";
 import { Kernel } from "../../wasm/browser/sonica-fingerprint.mjs";
 
 const kernel = await Kernel.load(readFileSync(process.argv[2]));
@@ -39,6 +40,8 @@ const calls = {
     await Promise.all([kernel.loadHotIndex(first), kernel.loadHotIndex(second)]);
     return kernel.hotIndex;
   },
+  openManifest: (payload, publicKeys) => openManifest(new TextDecoder().decode(payload), publicKeys),
+  checkFile: async (payload, file) => (await checkFile(payload, file)) ?? null,
   recognize: (payload, falseAcceptRate) => kernel.recognize(payload, { falseAcceptRate: falseAcceptRate ?? undefined }),
 };
 

@@ -47,6 +47,14 @@ class JavaScriptKernel:
         """What answers after both were loaded side by side, the second one begun last."""
         return self._exchange("loadTwoHotIndexes", first + second, len(first))[0]
 
+    def open_manifest(self, sealed, public_keys):
+        """What openManifest of sonica-bundle.mjs reads."""
+        return self._exchange("openManifest", sealed, public_keys)[0]
+
+    def check_file(self, body, file):
+        """None, where the body is the file."""
+        return self._exchange("checkFile", body, file)[0]
+
     def recognize(self, fingerprint, false_accept_rate=None):
         return self._exchange("recognize", fingerprint, false_accept_rate)[0]
 

@@ -21,11 +21,12 @@ const FINGERPRINT_REFUSALS = ["invalid_fingerprint", "unsupported_audio"];
  * @property {{duration_ms: number, fingerprint_version: number, sha256: string}} query `sha256` is what `known` takes
  * @property {{song: Song, score: number, offset_ms: number, segments: Segment[]}[]} matches
  * @property {boolean} ambiguous
+ * @property {boolean} degraded the catalogue is away: some songs have an id and nothing else
  * @property {"edge" | "origin"} tier
  * @property {string} cache
  *
- * @typedef {{id: number, external_id: string, title: string, artist: ?string, album: ?string, isrc: ?string,
- *   language: ?string, genre: ?string, duration_ms: number}} Song
+ * @typedef {{id: number, external_id: ?string, title: ?string, artist: ?string, album: ?string, isrc: ?string,
+ *   language: ?string, genre: ?string, duration_ms: ?number}} Song
  * @typedef {{query_start_ms: number, query_end_ms: number, song_start_ms: number, song_end_ms: number, speed: number}}
  *   Segment
  * @typedef {Blob | ArrayBuffer | ArrayBufferView} Clip an audio file

@@ -42,14 +42,14 @@ class Song(TypedDict):
     """A song; what the catalogue does not know is None."""
 
     id: int
-    external_id: str
-    title: str
+    external_id: str | None  # null, as all but the id, in a degraded answer
+    title: str | None
     artist: str | None
     album: str | None
     isrc: str | None
     language: str | None
     genre: str | None
-    duration_ms: int
+    duration_ms: int | None
 
 
 class Segment(TypedDict):
@@ -88,6 +88,7 @@ class Answer(TypedDict):
     query: Query
     matches: list[Match]
     ambiguous: bool
+    degraded: bool
     tier: Literal["edge", "origin"]
     cache: str
     index_version: str

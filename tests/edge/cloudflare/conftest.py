@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from edge_benchmarks.cloudflare_host.edge import EdgeHost
 from edge_benchmarks.cloudflare_host.engines import install_engines
+from edge_benchmarks.cloudflare_host.hot_bucket import HotBucket
 
+from backend.bundles.signatures import public_text
+from tests.bundles import SIGNER
 from tests.clips import encoded
 from tests.edge.cloudflare.fake_origin import FakeOrigin
 from tests.music import make_music
@@ -20,9 +23,17 @@ _seeds = itertools.count(1000)
 @pytest.fixture(scope="session")
 def _running_edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeHost]:
     install_engines()
-    host = EdgeHost(tmp_path_factory.mktemp("worker") / "build")
+    host = EdgeHost(tmp_path_factory.mktemp("worker") / "build", public_keys=public_text(SIGNER))
     yield host
     host.close()
+
+
+@pytest.fixture(scope="session")
+def hot_bucket(_running_edge: EdgeHost) -> Iterator[HotBucket]:
+    """The bucket of the hot indexes; the kernel Worker believes the key that signs."""
+    bucket = HotBucket(_running_edge, SIGNER)
+    yield bucket
+    bucket.close()
 
 
 @pytest.fixture(scope="session")

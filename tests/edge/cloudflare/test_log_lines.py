@@ -9,7 +9,7 @@ TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
 def new_head(path="/v1/recognize", **headers):
-    return RequestHead.of("POST", path, "", headers, new_id="a" * 32)
+    return RequestHead.of("POST", f"https://edge{path}", headers, new_id="a" * 32, trace_share=1)
 
 
 def test_line_has_the_shape_of_the_origins_when_a_request_ends():
@@ -21,11 +21,14 @@ def test_line_has_the_shape_of_the_origins_when_a_request_ends():
     assert datetime.fromisoformat(line.pop("timestamp")).tzinfo is not None
     assert line == {
         "level": "info", "logger": "sonica.edge", "event": "request", "request_id": "a" * 32, "trace_id": TRACE_ID,
+        "span_id": head.trace.span_id, "parent_id": "b7ad6b7169203331",
         "method": "POST", "route": "/v1/recognize", "status": 200, "duration_ms": 4.2,
     }  # fmt: skip
     assert "hush" not in text
 
 
-def test_line_names_no_trace_and_no_route_when_there_is_none():
-    line = json.loads(log_line("request_failed", new_head("/made-up", traceparent="nonsense"), level="error"))
-    assert (line["route"], "trace_id" in line, line["level"]) == ("unrouted", False, "error")
+def test_line_names_a_new_trace_and_no_route_when_there_was_none():
+    head = new_head("/made-up", traceparent="nonsense")
+    line = json.loads(log_line("request_failed", head, level="error"))
+    assert (line["route"], "parent_id" in line, line["level"]) == ("unrouted", False, "error")
+    assert head.passed_on["traceparent"] == head.echoed["traceparent"] == f"00-{line['trace_id']}-{line['span_id']}-01"

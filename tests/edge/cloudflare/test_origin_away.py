@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sonica_fingerprint import CONTENT_TYPE, encode, extract
 
-from tests.edge.cloudflare.fake_origin import PROBLEM, Told
+from tests.edge.cloudflare.fake_origin import PROBLEM, Told, answer_to, recognized
 from tests.music import make_music
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens
@@ -108,3 +110,25 @@ def test_clip_goes_to_the_origin_when_the_kernel_worker_fails(edge, origin, new_
         assert edge.recognize(clip).content == clip
     assert origin.asked[0].body == clip
     assert edge.recognize(clip).json()["status"] == "match"
+
+
+def test_answer_is_given_and_not_kept_when_the_origin_is_without_its_catalogue(edge, origin, new_clip):
+    clip = new_clip()
+    origin.otherwise = nameless
+
+    answers = [edge.recognize(clip) for _ in range(2)]
+    origin.otherwise = recognized
+    whole = edge.recognize(clip)
+    edge.recognize(clip)
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["degraded"]) == (200, True)
+        assert answer.json()["matches"][0]["song"] == {"id": 7, "external_id": None, "title": None, "artist": None}
+    assert whole.json()["matches"][0]["song"]["title"] == "Thé à la menthe"
+    assert len(origin.asked) == 3  # the fourth time it was remembered
+
+
+def nameless(asked):
+    answer = answer_to(asked) | {"degraded": True}
+    answer["matches"][0]["song"] |= {"external_id": None, "title": None}
+    return Told(body=json.dumps(answer).encode())

@@ -81,17 +81,43 @@ def test_fingerprint_is_that_of_the_origin_when_the_clip_is_of_another_form(edge
 
 
 def test_request_id_and_trace_are_taken_up_when_the_caller_has_them(edge, origin, new_clip):
-    response = edge.recognize(new_clip(), x_request_id="my-request.1", traceparent=TRACEPARENT)
-    for headers in (response.headers, origin.asked[0].headers):
-        assert (headers["x-request-id"], headers["traceparent"]) == ("my-request.1", TRACEPARENT)
-    assert response.json()["request_id"] == "my-request.1"
+    given = {"x_request_id": "my-request.1", "traceparent": TRACEPARENT, "tracestate": "vendor=1"}
+    response = edge.recognize(new_clip(), **given)
+    told = origin.asked[0].headers
+    assert (response.headers["x-request-id"], response.headers["traceparent"]) == ("my-request.1", TRACEPARENT)
+    assert response.json()["request_id"] == told["x-request-id"] == "my-request.1"
+    _, trace_id, parent_id, flags = told["traceparent"].split("-")
+    assert (trace_id, flags, told["tracestate"]) == (TRACEPARENT.split("-")[1], "01", "vendor=1")
+    assert parent_id not in TRACEPARENT  # the edge's own span
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("given", [{}, {"traceparent": "nonsense", "tracestate": "vendor=1"}])
+def test_trace_begins_at_the_edge_when_the_caller_is_in_none(edge, origin, new_clip, streams, given):
+    traces = []
+    for _ in range(2):
+        response = edge.recognize(b"\0" * 200_000 if streams else new_clip(), **given)
+        told = origin.asked[-1].headers
+        assert response.headers["traceparent"] == told["traceparent"]
+        assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", told["traceparent"])
+        assert "tracestate" not in told
+        traces.append(told["traceparent"].split("-")[1])
+    assert traces[0] != traces[1]
+
+
+def test_new_trace_is_not_recorded_when_the_share_is_none(edge, origin, new_clip):
+    edge.set_variables(trace_share=0)
+    try:
+        edge.recognize(new_clip())
+    finally:
+        edge.set_variables(trace_share=1)
+    assert origin.asked[0].headers["traceparent"].endswith("-00")
 
 
 def test_request_id_is_made_when_the_caller_has_none_that_is_one(edge, origin, new_clip):
     response = edge.recognize(new_clip(), x_request_id="not an id!", traceparent="nonsense")
     assert re.fullmatch(r"[0-9a-f]{32}", response.headers["x-request-id"])
     assert origin.asked[0].headers["x-request-id"] == response.headers["x-request-id"]
-    assert "traceparent" not in response.headers
 
 
 def test_credentials_reach_the_origin_when_the_caller_has_them(edge, origin, new_clip):

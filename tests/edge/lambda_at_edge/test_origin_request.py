@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import struct
 from typing import Any
 
@@ -55,7 +56,15 @@ def answered(event: dict[str, Any], **changed: Any) -> dict[str, Any]:
     answer = handler(event, None, settings=Settings(**changed))
     assert event == before
     assert_cloudfront_takes(answer, event)
-    return answer
+    return answer if "status" in answer else without_trace(answer)
+
+
+def without_trace(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request as it was but for the trace, which every one is in that could be read."""
+    headers = dict(request["headers"])
+    for line in headers.pop("traceparent", []):
+        assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]", line["value"])
+    return {**request, "headers": headers}
 
 
 def sent_fingerprint(request: dict[str, Any]) -> Fingerprint:
@@ -120,11 +129,11 @@ def test_only_the_first_seconds_are_used_when_the_clip_is_long() -> None:
 
 
 def test_other_parts_of_the_request_stay_when_the_body_is_rewritten() -> None:
-    event = make_clip_event(wav(SMALL), headers={"traceparent": "00-a-b-01", "authorization": "Bearer key"})
+    event = make_clip_event(wav(SMALL), headers={"x-request-id": "mine", "authorization": "Bearer key"})
 
     request = answered(event)
 
-    for name in ("traceparent", "authorization", "host", "content-length"):
+    for name in ("x-request-id", "authorization", "host", "content-length"):
         assert header_of(request, name) == header_of(request_of(event), name)
     for name in ("method", "uri", "querystring", "origin", "clientIp"):
         assert request[name] == request_of(event)[name]
@@ -316,4 +325,46 @@ def test_request_goes_on_untouched_when_it_is_not_understood(broken: dict[str, A
     request_of(event).update(broken)
     before = untouched(event)
 
-    assert handler(event, None) == request_of(before)
+    answer = handler(event, None)
+    assert answer == request_of(before) or without_trace(answer) == request_of(before)
+
+
+TRACE_ID, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def traceparent_of(event: dict[str, Any], **changed: Any) -> list[str]:
+    version, *ids = str(header_of(handler(event, None, settings=Settings(**changed)), "traceparent")).split("-")
+    assert version == "00"
+    return ids
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_origin_is_told_of_a_span_in_the_callers_trace_when_there_is_one(flags: str) -> None:
+    event = make_clip_event(wav(), headers={"traceparent": f"00-{TRACE_ID}-{CALLER}-{flags}"})
+
+    trace_id, span_id, sampled = traceparent_of(event)
+
+    assert (trace_id, sampled) == (TRACE_ID, flags)
+    assert span_id != CALLER
+
+
+@pytest.mark.parametrize("given", [None, "", "nonsense", f"00-{'0' * 32}-{CALLER}-01", f"ff-{TRACE_ID}-{CALLER}-01"])
+@pytest.mark.parametrize(("share", "sampled"), [(0, "00"), (1, "01")])
+def test_trace_begins_at_the_edge_when_the_caller_is_in_none(given: str | None, share: float, sampled: str) -> None:
+    one, other = (make_event("origin_request_post", headers={"traceparent": given}) for _ in range(2))
+    other["Records"][0]["cf"]["config"]["requestId"] = "another"
+
+    first, second = traceparent_of(one, trace_share=share), traceparent_of(other, trace_share=share)
+
+    assert TRACE_ID not in first
+    assert first[2] == sampled
+    assert first[0] != second[0]
+    assert first[1] != second[1]
+
+
+def test_answer_of_the_edge_is_in_no_trace_when_the_origin_is_not_asked() -> None:
+    event = make_clip_event(b"SNCF\0", headers={"content-type": CONTENT_TYPE})
+
+    answer = handler(event, None)
+
+    assert (answer["status"], "traceparent" in answer["headers"]) == ("422", False)

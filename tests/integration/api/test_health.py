@@ -8,27 +8,55 @@ from pathlib import Path
 from typing import cast
 
 import httpx
+import pytest
 
 from backend.catalogue.in_memory import InMemoryCatalogue
+from backend.catalogue.postgres import PostgresCatalogue
 from backend.composition import Origin
-from backend.errors import CatalogueUnavailable
+from backend.errors import CatalogueUnavailable, SchemaVersionMismatch, SonicaError
+from backend.search.faiss_index import FaissIndex
 from backend.settings import Settings
 from tests.clips import encoded, tone
 from tests.factories import make_new_song
 from tests.origins import open_in_memory_origin, serving
 
 
-class LostCatalogue:
-    """A catalogue whose database went away."""
+class LostCatalogue(InMemoryCatalogue):
+    """A catalogue whose database went away, or was changed by another program."""
+
+    def __init__(self, error: type[SonicaError]) -> None:
+        super().__init__()
+        self._error = error
 
     async def revision(self) -> int:
-        raise CatalogueUnavailable
+        raise self._error
 
 
 @asynccontextmanager
-async def open_lost_origin(settings: Settings) -> AsyncIterator[Origin]:
+async def open_lost_origin(
+    settings: Settings, error: type[SonicaError] = CatalogueUnavailable
+) -> AsyncIterator[Origin]:
     async with open_in_memory_origin(settings) as origin:
-        yield replace(origin, catalogue=LostCatalogue())
+        yield replace(origin, catalogue=cast(PostgresCatalogue, LostCatalogue(error)))
+
+
+@asynccontextmanager
+async def open_outdated_origin(settings: Settings) -> AsyncIterator[Origin]:
+    async with open_lost_origin(settings, SchemaVersionMismatch) as origin:
+        yield origin
+
+
+@asynccontextmanager
+async def open_unloaded_origin(settings: Settings) -> AsyncIterator[Origin]:
+    """Open an origin whose index has never had the catalogue's changes."""
+    async with open_in_memory_origin(settings) as origin:
+        index = FaissIndex(settings.data_dir / "none", InMemoryCatalogue(), search_depth=64)
+        index.catch_up = never  # type: ignore[method-assign]
+        yield replace(origin, index=index)
+
+
+async def never() -> int:
+    raise CatalogueUnavailable
 
 
 async def test_process_is_alive_when_it_answers(client: httpx.AsyncClient) -> None:
@@ -42,14 +70,24 @@ async def test_service_is_ready_when_catalogue_and_index_are_there(client: httpx
     assert ready["segments"] > 0
 
 
-async def test_missing_part_is_named_when_the_service_is_not_ready(tmp_path: Path) -> None:
+async def test_service_is_ready_without_its_catalogue_when_the_index_is_there(tmp_path: Path) -> None:
     async with serving(tmp_path, open_origin=open_lost_origin) as client:
+        response = await client.get("/readyz")
+
+    assert (response.status_code, response.json()["status"]) == (200, "ready")
+    assert (response.json()["songs"], response.json()["degraded"]) == (2, ["catalogue"])
+
+
+@pytest.mark.parametrize(("open_origin", "part"), [("unloaded", "index"), ("outdated", "catalogue")])
+async def test_missing_part_is_named_when_the_service_is_not_ready(tmp_path: Path, open_origin: str, part: str) -> None:
+    opening = {"unloaded": open_unloaded_origin, "outdated": open_outdated_origin}[open_origin]
+    async with serving(tmp_path, open_origin=opening) as client:
         response = await client.get("/readyz")
         alive = await client.get("/livez")
 
     assert (response.status_code, response.json()["code"]) == (503, "not_ready")
-    assert [error["location"] for error in response.json()["errors"]] == ["catalogue"]
-    assert "catalogue" in response.json()["detail"]
+    assert [error["location"] for error in response.json()["errors"]] == [part]
+    assert part in response.json()["detail"]
     assert response.headers["retry-after"] == "1"
     assert alive.status_code == 200
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from backend.api import history_export
+from backend.catalogue.database import session
 from backend.models import Heard, User
 from tests.accounts import Service, bearer, guarded_service
 
@@ -229,3 +230,24 @@ async def test_use_of_a_key_is_noted(service: Service, user: User, headers: dict
 
     assert key.last_used_at is not None
     assert key.last_used_at >= NOW
+
+
+async def test_caller_is_gone_with_all_that_was_known_when_it_erases_itself(
+    service: Service, user: User, headers: dict[str, str], database_url: str
+) -> None:
+    await fill(service, user, 3)
+    other = await service.add_user("other")
+    await fill(service, other, 2)
+    others = bearer(await service.key_of(other))
+    await service.client.put("/v1/me/preferences", json={"theme": "dark"}, headers=headers)
+    await service.recognize(headers)  # still in the queue
+
+    response = await service.client.delete("/v1/me", headers=headers)
+    await service.accounts.recorder.flush()
+
+    assert (response.status_code, response.content) == (204, b"")
+    assert (await service.client.get("/v1/me", headers=headers)).status_code == 401
+    async with session(database_url) as connection:
+        for table, column in (("users", "id"), ("api_keys", "user_id"), ("recognition_history", "user_id")):
+            assert await connection.fetchval(f"select count(*) from {table} where {column} = $1", user.id) == 0
+    assert len((await listed(service, others))["items"]) == 2

@@ -120,14 +120,17 @@ async def test_servers_share_the_quota_when_they_share_a_redis(
         assert all(0 < client.ttl(key) <= 900 for key in keys)
 
 
-async def test_servers_share_the_quota_when_the_redis_is_a_cluster(tmp_path: Path, database_url: str) -> None:
-    with running_cluster() as url:
+@pytest.mark.parametrize("nodes", [1, 3])
+async def test_servers_share_the_quota_when_the_redis_is_a_cluster(
+    tmp_path: Path, database_url: str, nodes: int
+) -> None:
+    with running_cluster(nodes) as url:
         async with AsyncExitStack() as stack:
             services = await two_services(stack, tmp_path, database_url, url)
-            headers = bearer(await services[0].key_of(await services[0].add_user()))
-            statuses = [(await get(services[number % 2], headers)).status_code for number in range(6)]
-
-    assert statuses == [200] * 4 + [429] * 2
+            for name in ("someone", "another", "a third"):  # counted in slots of their own
+                headers = bearer(await services[0].key_of(await services[0].add_user(name)))
+                statuses = [(await get(services[number % 2], headers)).status_code for number in range(6)]
+                assert statuses == [200] * 4 + [429] * 2
 
 
 async def test_each_server_counts_for_itself_while_redis_is_away_and_together_after(

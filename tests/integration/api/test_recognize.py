@@ -74,8 +74,8 @@ async def test_answer_has_the_documented_form_when_a_song_matches(client: httpx.
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-request-id"] == answer["request_id"] == "my-id"
     assert answer.keys() == {
-        "request_id", "status", "reason", "query", "matches", "ambiguous", "tier", "cache", "index_version",
-        "timings_ms",
+        "request_id", "status", "reason", "query", "matches", "ambiguous", "degraded", "tier", "cache",
+        "index_version", "timings_ms",
     }  # fmt: skip
     assert answer["query"]["duration_ms"] == END_MS - START_MS
     assert answer["query"]["sha256"] == sonica_fingerprint.extract(wav_samples()).key

@@ -14,7 +14,7 @@ import pytest
 from backend.observability.logs import configure_logging
 from tests.accounts import Service, bearer, guarded_service
 from tests.clips import encoded, tone
-from tests.integration.api.test_health import open_lost_origin
+from tests.integration.api.test_health import open_unloaded_origin
 from tests.origins import serving
 
 ALWAYS = {"timestamp", "level", "logger", "event", "request_id", "method", "route", "status", "duration_ms"}
@@ -60,7 +60,7 @@ async def test_every_request_is_logged_in_one_shape(
 
 
 async def test_request_is_a_warning_when_the_service_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    async with serving(tmp_path, open_origin=open_lost_origin) as client:
+    async with serving(tmp_path, open_origin=open_unloaded_origin) as client:
         await client.get("/readyz")
 
     (line,) = lines(capsys)

@@ -271,8 +271,9 @@ async def forgotten(process: Process) -> bool:
     return not await process.cache.songs.songs([1])
 
 
-async def test_processes_share_answers_and_news_when_redis_is_a_cluster(open_process: OpenProcess) -> None:
-    with running_cluster() as url:
+@pytest.mark.parametrize("nodes", [1, 3])
+async def test_processes_share_answers_and_news_when_redis_is_a_cluster(open_process: OpenProcess, nodes: int) -> None:
+    with running_cluster(nodes) as url:
         one, other = [await open_process(url) for _ in range(2)]
         await test_answer_comes_from_redis_when_another_process_computed_it(one, other)
         await test_song_is_forgotten_by_all_processes_when_one_deletes_it(one, other)
@@ -280,5 +281,11 @@ async def test_processes_share_answers_and_news_when_redis_is_a_cluster(open_pro
         assert other.cache.shared is not None
         await one.cache.shared.recent.save()
         assert await other.cache.shared.recent.latest(5) == [1]
+        for number in range(20):  # of as many slots, on all nodes
+            assert (await one.ask(f"key {number}")).cache == "miss"
+            assert (await other.ask(f"key {number}")).cache == "redis"
+        await other.cache.songs.songs([1, 2, 3])  # at once, from different nodes
+        assert not one.cache.redis_left_alone
+        assert not other.cache.redis_left_alone
         for process in (one, other):
             await process.cache.shared.close()

@@ -159,7 +159,7 @@ async def test_partitions_are_made_once_when_servers_start_at_the_same_time(
         for name in await partitions(database_url):
             await connection.execute(f"drop table recognition_history_{name}")
 
-    await asyncio.gather(*(history.make_history_partitions() for _ in range(4)))
+    await asyncio.gather(*(history.turn_pages() for _ in range(4)))
 
     assert len(await partitions(database_url)) == 4
 
@@ -185,3 +185,32 @@ async def test_use_of_keys_is_noted_at_most_once_a_minute(
     assert first.last_used_at == again.last_used_at
     assert later.last_used_at is not None
     assert later.last_used_at > first.last_used_at
+
+
+async def test_months_are_dropped_when_they_are_older_than_is_kept(
+    postgres_catalogue: PostgresCatalogue, user: User, database_url: str
+) -> None:
+    history = PostgresHistory(postgres_catalogue.database, months=3)
+    this_month = NOW.year * 12 + NOW.month - 1
+    starts = [datetime((this_month - n) // 12, (this_month - n) % 12 + 1, 1, tzinfo=UTC) for n in range(8)]
+    async with session(database_url) as connection:
+        for start in starts:
+            await connection.execute("select make_history_partitions($1)", start)
+    await history.record([heard(user, n, at=start) for n, start in enumerate(starts)])
+
+    for _ in range(2):
+        await history.turn_pages()
+
+    assert await songs_of(history, user) == [1, 2, 3, 4]  # of this month and of three whole ones
+    assert (await partitions(database_url))[0] == starts[3].strftime("%Y_%m")
+
+
+async def test_months_are_dropped_once_when_servers_start_at_the_same_time(
+    history: PostgresHistory, database_url: str
+) -> None:
+    async with session(database_url) as connection:
+        await connection.execute("select make_history_partitions('2020-06-15')")
+
+    await asyncio.gather(*(history.turn_pages() for _ in range(4)))
+
+    assert len(await partitions(database_url)) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from edge_benchmarks.runtime_api import RUNS_HERE
 from backend.catalogue.database import Connection, session
 from tests.accounts import SONG_SECONDS, Service, bearer, guarded_service, make_query
 from tests.clips import encoded
+from tests.collector import Collector
 from tests.conftest import database_of
 from tests.factories import make_new_song
 from tests.lambda_function import (
@@ -211,3 +213,16 @@ async def test_function_says_what_is_missing_and_opens_when_it_is_there(
     assert (before["statusCode"], content_of(before)["code"]) == (503, "catalogue_unavailable")
     assert before["headers"]["retry-after"] == "1"
     assert content_of(after)["code"] == "invalid_credentials"  # a database of its own, without this key
+
+
+async def test_spans_are_sent_before_the_function_is_frozen(key: str, database_url: str, tmp_path: Path) -> None:
+    traceparent = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    with Collector() as collector, origin_function(tmp_path, database_url, otlp_endpoint=collector.url) as function:
+        for number in (1, 2):
+            named(function(http_api_event(asks(key, make_query(), traceparent=traceparent, **FINGERPRINT))))
+            function.process.send_signal(signal.SIGSTOP)
+            sent = [span for span in collector.spans if span.name == "POST /v1/recognize"]
+            function.process.send_signal(signal.SIGCONT)
+            assert len(sent) == number
+
+    assert {(span.trace_id.hex(), span.parent_span_id.hex()) for span in sent} == {("ab" * 16, "cd" * 8)}

@@ -92,6 +92,55 @@ async def test_keys_of_before_are_used_when_the_issuer_is_away() -> None:
     assert await keys.find("first")
 
 
+async def test_issuer_is_left_alone_for_a_while_when_it_is_away() -> None:
+    issuer, clock = Issuer(), Clock()
+    keys = IssuerKeys(issuer, timer=clock)
+    await keys.find("first")
+    issuer.away, clock.now = True, 1000
+
+    await asyncio.gather(*(keys.find("first") for _ in range(20)))
+    assert (issuer.fetches, keys.left_alone) == (2, True)
+    clock.now += 4
+    await keys.find("first")
+    assert issuer.fetches == 2
+    issuer.away, clock.now = False, clock.now + 1
+    await keys.find("first")
+
+    assert (issuer.fetches, keys.left_alone) == (3, False)
+
+
+async def test_nobody_waits_for_the_one_who_tries_when_the_issuer_is_away() -> None:
+    issuer, clock, answer = Issuer(), Clock(), asyncio.Event()
+    keys = IssuerKeys(issuer, timer=clock)
+    await keys.find("first")
+    issuer.away, clock.now = True, 1000
+    await keys.find("first")
+    clock.now += 5
+
+    async def slow() -> bytes:
+        await answer.wait()
+        return await issuer()
+
+    keys._fetch = slow
+    trying = asyncio.create_task(keys.find("first"))
+    await asyncio.sleep(0)
+
+    assert (await keys.find("first")).kid == "first"
+    assert not trying.done()
+    answer.set()
+    assert (await trying).kid == "first"
+
+
+async def test_unknown_key_is_not_called_wrong_when_the_issuer_is_away() -> None:
+    issuer, clock = Issuer(), Clock()
+    keys = IssuerKeys(issuer, timer=clock)
+    await keys.find("first")
+    issuer.away, clock.now = True, 31
+
+    with pytest.raises(IssuerUnavailable):
+        await keys.find("second")
+
+
 async def test_nobody_is_believed_when_the_issuer_never_answered() -> None:
     issuer = Issuer()
     issuer.document = "<html>"

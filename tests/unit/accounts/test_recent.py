@@ -84,6 +84,22 @@ async def test_outage_is_bridged_no_longer_than_allowed(recent: Recent[str], clo
         await recent.get("a", store.look_up)
 
 
+async def test_value_is_asked_for_when_it_was_forgotten(recent: Recent[str]) -> None:
+    store = Store()
+    for name in ("a", "b"):
+        await recent.get(name, store.look_up)
+    recent.forget(lambda value: value == "another")
+    await recent.get("a", store.look_up)
+    assert store.calls == 2
+
+    recent.forget(lambda value: value == "value")
+    store.away = True
+
+    for name in ("a", "b"):
+        with pytest.raises(CatalogueUnavailable):
+            await recent.get(name, store.look_up)
+
+
 async def test_what_is_not_there_is_asked_for_each_time(recent: Recent[str]) -> None:
     store = Store()
     store.value = None

@@ -21,7 +21,7 @@ class Log:
         self.raises: Exception | None = None
         self.written = asyncio.Event()
 
-    async def make_history_partitions(self) -> None:
+    async def turn_pages(self) -> None:
         self.partitions += 1
 
     async def record(self, entries: Sequence[Heard]) -> None:

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from backend.breaker import Breaker
@@ -60,3 +64,19 @@ async def test_memory_is_bounded_when_callers_are_many(monkeypatch: pytest.Monke
 
     assert await counters.reset() == 10
     assert await counters.get("49") == 0
+
+
+def test_redis_is_not_loaded_when_none_is_named(tmp_path: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from backend.app import create_app
+from backend.cache.quotas import Quotas
+from backend.settings import Settings
+settings = Settings(data_dir=Path(sys.argv[1]), auth="on")
+create_app(settings)
+Quotas.from_settings(settings)
+print([name for name in sys.modules if name.split(".")[0] == "redis"])
+"""
+    run = subprocess.run([sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"

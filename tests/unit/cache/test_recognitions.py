@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from backend.cache.lifetime import Lifetime
 from backend.cache.memory import MemoryLayer
 from backend.cache.recognitions import LayeredRecognitionCache
 from backend.errors import CatalogueUnavailable
-from backend.models import Recognition, Song
+from backend.models import Recognition, Song, SongMatch
 from tests.factories import make_fingerprint, make_recognition, make_song
 
 STALE_SECONDS = 60.0
@@ -34,9 +35,9 @@ class Songs:
         self.by_id = {song.id: song for song in songs}
         self.away = False
 
-    async def songs(self, song_ids: list[int]) -> dict[int, Song]:
+    async def look_up(self, song_ids: list[int]) -> dict[int, Song | None]:
         if self.away:
-            raise CatalogueUnavailable
+            return dict.fromkeys(song_ids)
         return {song_id: self.by_id[song_id] for song_id in song_ids if song_id in self.by_id}
 
 
@@ -202,6 +203,35 @@ async def test_nothing_is_given_by_key_when_the_songs_cannot_be_looked_up(
     songs.away = True
 
     assert await cache.get("a", index_version="v1-r1") is None
+
+
+async def test_answer_is_computed_anew_when_its_songs_cannot_be_looked_up(
+    cache: LayeredRecognitionCache, songs: Songs
+) -> None:
+    compute = Computation(make_recognition(make_song(1)), make_recognition(make_song(2)))
+    await cache.get_or_compute("a", compute, index_version="v1-r1")
+    songs.away = True
+
+    answer = await cache.get_or_compute("a", compute, index_version="v1-r1")
+
+    assert (answer.cache, answer.matches[0].match.song_id) == ("miss", 2)
+
+
+@pytest.mark.parametrize("unsure", [0, 1])
+async def test_answer_is_not_kept_when_a_song_of_it_could_not_be_looked_up(
+    cache: LayeredRecognitionCache, unsure: int
+) -> None:
+    whole = make_recognition(make_song(1), make_song(2), unsure=unsure)
+    nameless = SongMatch(None, whole.candidates[1].match)
+    known = whole.candidates[:1]
+    partial = replace(whole, candidates=(*known, nameless), matches=known if unsure else (*known, nameless))
+    compute = Computation(partial, whole)
+
+    answers = [await cache.get_or_compute("a", compute, index_version="v1-r1") for _ in range(3)]
+
+    assert [answer.degraded for answer in answers] == [not unsure, False, False]
+    assert [answer.cache for answer in answers] == ["miss", "miss", "memory"]
+    assert answers[2].candidates == whole.candidates
 
 
 async def test_few_are_computed_anew_when_many_are_stale(cache: LayeredRecognitionCache, clock: Clock) -> None:

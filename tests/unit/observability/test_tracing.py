@@ -8,16 +8,15 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import sonica_fingerprint
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from backend.observability.tracing import Tracing
 from tests.clips import encoded
+from tests.collector import Collector, attributes
 from tests.music import make_music
 from tests.origins import SONG_SECONDS, serving
 
@@ -27,58 +26,10 @@ TRACE_ID, PARENT_ID = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED, UNSAMPLED = (f"00-{TRACE_ID}-{PARENT_ID}-{flags}" for flags in ("01", "00"))
 
 
-class Collector:
-    """Takes traces as an OpenTelemetry collector does: protobuf over HTTP."""
-
-    def __init__(self, status: int = 200) -> None:
-        self.exports: list[ExportTraceServiceRequest] = []
-        collector = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                assert (self.path, self.headers["content-type"]) == ("/v1/traces", "application/x-protobuf")
-                collector.exports.append(ExportTraceServiceRequest.FromString(body))
-                self.send_response(status)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Collector:
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def spans(self) -> list[Any]:
-        """All spans so far."""
-        scopes = [scope for export in self.exports for spans in export.resource_spans for scope in spans.scope_spans]
-        return [span for scope in scopes for span in scope.spans]
-
-    def named(self, name: str) -> Any:
-        """The only span of this name."""
-        (span,) = [span for span in self.spans if span.name == name]
-        return span
-
-
 @pytest.fixture
 def collector() -> Iterator[Collector]:
     with Collector() as collector:
         yield collector
-
-
-def attributes(span: Any) -> dict[str, str | int]:
-    """Return a span's attributes."""
-    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
 
 
 async def test_every_step_is_a_span_of_the_callers_trace_when_a_clip_is_recognized(
@@ -165,6 +116,35 @@ async def away(failing: str) -> AsyncIterator[str]:
         if failing == "nobody answers":
             listener.listen()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def trace(tracing: Tracing) -> None:
+    with tracing.request({}):
+        pass
+
+
+def test_spans_are_sent_at_once_when_they_are_flushed(collector: Collector) -> None:
+    tracing = Tracing(collector.url, share=1, version="1")
+    for number in range(3):
+        trace(tracing)
+        tracing.flush()
+        assert len(collector.spans) == number + 1
+    tracing.close()
+
+
+async def test_collector_is_left_alone_when_it_did_not_take_what_was_flushed() -> None:
+    async with away("nobody answers") as url:
+        tracing = Tracing(url, share=1, version="1")
+        flushes: list[None] = []
+        tracing._provider.force_flush = lambda: flushes.append(None) or stuck.wait()  # type: ignore[assignment,func-returns-value]
+        stuck = threading.Event()
+        for _ in range(5):
+            trace(tracing)
+            tracing.flush()
+        stuck.set()
+        tracing.close()
+
+    assert len(flushes) == 1
 
 
 def test_no_exporter_is_loaded_when_no_collector_is_named(tmp_path: Path) -> None:
