@@ -22,6 +22,7 @@ BUILD_DEPTH = 100  # efConstruction
 
 _HALVES = np.arange(256)[:, None] >> np.array([0, 4]) & 15
 _VALUES = ((2 * _HALVES - 15) * LEVEL // 2).astype(np.int8)  # (256, 2): what the two halves of a byte stand for
+_PAIRS = _VALUES.view(np.int16)[:, 0]  # (256,): both as one number, looked up ten times as fast
 
 Neighbours: TypeAlias = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -67,14 +68,15 @@ class HnswVectors:
 
     def stored(self, first: int, count: int) -> NDArray[np.int8]:
         """Copy vectors out of the graph's own table, (count, 128): no second copy of the catalogue is kept."""
-        vectors: NDArray[np.int8] = _VALUES[self.codes(first, count)].reshape(-1, DIMENSIONS)
-        return vectors
+        return _decoded(self.codes(first, count))
+
+    def gathered(self, ordinals: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Copy the vectors of these ordinals, (n, 128)."""
+        return _decoded(self._table()[ordinals])
 
     def codes(self, first: int, count: int) -> NDArray[np.uint8]:
         """Show vectors as they are kept, (count, 64), a component in each half of a byte, the low one first."""
-        codes = self._codes()
-        table: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size()).reshape(-1, DIMENSIONS // 2)
-        return table[first : first + count]
+        return self._table()[first : first + count]
 
     @property
     def nbytes(self) -> int:
@@ -91,6 +93,11 @@ class HnswVectors:
         """Replace the content by that of a file."""
         self._index = faiss.read_index(str(path))
 
+    def _table(self) -> NDArray[np.uint8]:
+        codes = self._codes()
+        table: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size()).reshape(-1, DIMENSIONS // 2)
+        return table
+
     def _codes(self) -> Any:  # noqa: ANN401 - FAISS's vectors have no Python type
         return faiss.downcast_index(self._index.storage).codes
 
@@ -100,6 +107,11 @@ def to_half_bytes(vectors: NDArray[np.int8]) -> NDArray[np.uint8]:
     levels = (np.floor_divide(vectors, LEVEL, dtype=np.int16) + 8).clip(0, 15).astype(np.uint8)
     codes: NDArray[np.uint8] = np.bitwise_or(levels[:, ::2], levels[:, 1::2] * 16)
     return codes
+
+
+def _decoded(codes: NDArray[np.uint8]) -> NDArray[np.int8]:
+    vectors: NDArray[np.int8] = _PAIRS.take(codes).view(np.int8)
+    return vectors
 
 
 def all_but(dead: NDArray[np.uint8]) -> Any:  # noqa: ANN401 - FAISS's selectors have no Python type

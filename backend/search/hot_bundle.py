@@ -8,8 +8,8 @@ from sonica_fingerprint.bundle import HotSong, write_bundle
 from sonica_fingerprint.calibration import published
 
 from backend.models import CATALOGUE_THINNING, Song
-from backend.search.faiss_index import FaissIndex
 from backend.search.hnsw import to_half_bytes
+from backend.search.index import SearchIndex
 
 # Of clips of songs that are not in the bundle. An edge answers what is certain; with all else it asks the origin, which
 # knows the other songs too: with half of a catalogue in the bundle, one clip in twenty of the other half would get a
@@ -19,7 +19,7 @@ EDGE_FALSE_ACCEPT_RATE = 0.0001
 _SAID = ("external_id", "title", "artist", "album", "isrc", "language", "genre")
 
 
-def make_bundle(index: FaissIndex, songs: Iterable[Song], *, limits: Mapping[str, float]) -> bytes:
+def make_bundle(index: SearchIndex, songs: Iterable[Song], *, limits: Mapping[str, float]) -> bytes:
     """Return the bundle of these songs, without those that the index lacks.
 
     songs: by ascending id, for of equal votes an index prefers the lower one.
@@ -38,7 +38,7 @@ def make_bundle(index: FaissIndex, songs: Iterable[Song], *, limits: Mapping[str
     )
 
 
-def _hot_song(index: FaissIndex, song: Song) -> HotSong | None:
+def _hot_song(index: SearchIndex, song: Song) -> HotSong | None:
     stored = index.stored(song.id)
     if stored is None:
         return None

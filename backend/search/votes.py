@@ -26,27 +26,31 @@ def tally(
     song_ids: NDArray[np.int64], offsets: NDArray[np.int32], cosines: NDArray[np.floating], *, limit: int
 ) -> list[Place]:
     """Return the places with the most votes, a vote weighing the square of its cosine; arrays (hits,)."""
+    if len(song_ids) == 0:
+        return []
     weights = np.square(np.clip(cosines, 0, 1)).astype(np.float64)
-    bins = np.floor_divide(offsets, BIN_STEPS)
-    keys, inverse = np.unique(np.stack([song_ids, bins.astype(np.int64)]), axis=1, return_inverse=True)
-    inverse = inverse.reshape(-1)
+    bins = np.floor_divide(offsets, BIN_STEPS).astype(np.int64)
+    lowest = bins.min()
+    songs, ranks = np.unique(song_ids, return_inverse=True)
+    width = bins.max() - lowest + 2  # one more than there are: the last bin of a song is not next to another's first
+    keys, inverse = np.unique(ranks * width + bins - lowest, return_inverse=True)
     votes = np.bincount(inverse, weights)
     moments = np.bincount(inverse, weights * offsets)
-    follows = (keys[0, 1:] == keys[0, :-1]) & (keys[1, 1:] == keys[1, :-1] + 1)
+    follows = np.diff(keys) == 1
     merged_votes, merged_moments = votes.copy(), moments.copy()
     merged_votes[:-1] += np.where(follows, votes[1:], 0)
     merged_moments[:-1] += np.where(follows, moments[1:], 0)
 
     chosen: list[Place] = []
     taken: dict[int, list[int]] = {}
-    for at in np.argsort(-merged_votes, kind="stable"):
-        song_id, bin_ = int(keys[0, at]), int(keys[1, at])
-        neighbours = taken.setdefault(song_id, [])
+    for at in np.argsort(-merged_votes, kind="stable").tolist():
+        rank, bin_ = divmod(int(keys[at]), int(width))
+        neighbours = taken.setdefault(rank, [])
         if len(neighbours) >= PLACES_PER_SONG_MAX or any(abs(bin_ - other) <= 1 for other in neighbours):
             continue
         neighbours.append(bin_)
         offset = round(float(merged_moments[at] / max(merged_votes[at], 1e-9)))
-        chosen.append(Place(song_id=song_id, offset_steps=offset, votes=float(merged_votes[at])))
+        chosen.append(Place(song_id=int(songs[rank]), offset_steps=offset, votes=float(merged_votes[at])))
         if len(chosen) == limit:
             break
     return chosen

@@ -31,7 +31,7 @@ class Engine(Protocol):
     def nearest(self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
         """Return inner products and ordinals, each (queries, count)."""
 
-    def stored(self, first: int, count: int) -> Rows:
+    def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
         """Return what verification compares with."""
 
 
@@ -47,9 +47,9 @@ class Hnsw:
         self.vectors._parameters.efSearch = self.depth  # what is measured is beneath the port
         return self.vectors.nearest(queries, count=count, dead=dead)
 
-    def stored(self, first: int, count: int) -> Rows:
+    def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
         """Return the bytes as they are."""
-        return self.vectors.stored(first, count)
+        return self.vectors.gathered(ordinals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +102,9 @@ class IvfPq:
         order = np.argsort(-products, axis=1)[:, :count]
         return np.take_along_axis(products, order, axis=1), np.take_along_axis(ordinals, order, axis=1)
 
-    def stored(self, first: int, count: int) -> Rows:
+    def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
         """Return the bytes as they are."""
-        return self._table[first : first + count]
+        return self._table[ordinals]
 
     @property
     def nbytes(self) -> int:
@@ -134,9 +134,9 @@ class Exhaustive:
         products, ordinals = self._found[queries.tobytes()]
         return products[:, :count], ordinals[:, :count]
 
-    def stored(self, first: int, count: int) -> Rows:
+    def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
         """Return the table's rows."""
-        return self.table[first : first + count]
+        return self.table[ordinals]
 
 
 @dataclass
@@ -152,9 +152,9 @@ class Recorder:
         shape = (len(queries), count)
         return np.zeros(shape, np.float32), np.zeros(shape, np.int64)
 
-    def stored(self, first: int, count: int) -> Rows:
+    def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
         """Return another engine's rows."""
-        return self.stored_by.stored(first, count)
+        return self.stored_by.gathered(ordinals)
 
 
 def nearest_exact(queries: Rows, table: Rows, *, count: int, threads: int = 1) -> Neighbours:

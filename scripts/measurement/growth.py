@@ -21,8 +21,9 @@ from sonica_fingerprint import Fingerprint
 from backend.models import Change
 from backend.recognition.verify import verify
 from backend.search import faiss_index
-from backend.search.faiss_index import FaissIndex, _loud_segments
+from backend.search.faiss_index import FaissIndex
 from backend.search.hnsw import HnswVectors
+from backend.search.segments import loud_segments
 from backend.settings import Settings
 from measurement.accuracy_table import to_document
 from measurement.distractors import HOUR_MS, Rows
@@ -72,7 +73,7 @@ class GrowingCatalogue:
                 kind, song = next(self._songs)
                 self._changes += 1
                 self.kinds[kind] += song.duration_ms
-                self._rows.append(_loud_segments(song)[0])
+                self._rows.append(loud_segments(song)[0])
                 yield Change(self._changes, self._changes, song)
                 progress.update(task, completed=self.kinds.total())
 
@@ -126,7 +127,7 @@ class Trial:
     @property
     def vectors(self) -> HnswVectors:
         """The product's vectors, beneath the port."""
-        return self._index._vectors
+        return self._index._vectors._last
 
     def stored(self) -> Rows:
         """Copy all vectors as the product stores them, (segments, 128)."""

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,21 +29,30 @@ class Server:
     startup_seconds: float  # until it says where it listens
 
 
-def run_sonica(arguments: Sequence[str], *, data_dir: Path) -> list[dict[str, Any]]:
-    """Run a command with --jsonl and return its lines; raises CalledProcessError when it could not do its work."""
+def run_sonica(
+    arguments: Sequence[str], *, data_dir: Path, settings: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Run a command with --jsonl and return its lines; raises CalledProcessError when it could not do its work.
+
+    settings: `SONICA_*` variables beside those of this process.
+    """
     command = [*COMMAND, arguments[0], "--jsonl", "--data-dir", str(data_dir), *arguments[1:]]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    environment = os.environ | (settings or {})
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, env=environment)
     if done.returncode not in (_OK, _NO_MATCH, _SOME_FAILED):
         raise subprocess.CalledProcessError(done.returncode, command[:4])
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @contextmanager
-def serving(data_dir: Path) -> Iterator[Server]:
-    """Serve a data folder on a free port for as long as the context lasts."""
+def serving(data_dir: Path, *, settings: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Serve a data folder on a free port for as long as the context lasts; settings as for `run_sonica`."""
     command = [*COMMAND, "serve", "--port", "0", "--json", "--data-dir", str(data_dir)]
+    environment = os.environ | (settings or {})
     started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         try:
             announced = json.loads(process.stdout.readline() or "{}")

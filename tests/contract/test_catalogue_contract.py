@@ -13,7 +13,7 @@ from sonica_fingerprint import FINGERPRINT_VERSION
 from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.catalogue.postgres import PostgresCatalogue
 from backend.errors import InvalidRequest
-from backend.models import Change, Stored
+from backend.models import Change, Stored, StoredObject
 from tests.factories import make_failure, make_fingerprint, make_new_song
 
 Catalogue = InMemoryCatalogue | PostgresCatalogue
@@ -359,6 +359,54 @@ async def test_a_failure_is_kept_when_the_file_name_is_not_text(catalogue: Catal
     assert await catalogue.failures() == [replace(unreadable, uri="\\udce9t\\udce9.mp3", detail="nul \\x00")]
     await catalogue.clear_failure(unreadable.uri)
     assert await catalogue.failures() == []
+
+
+async def test_failures_come_in_pages_and_by_name(catalogue: Catalogue) -> None:
+    kept = [make_failure(uri) for uri in ("a b.wav", "a.wav", "B.wav", "\udce9.wav", "\N{SNOWMAN}.wav")]
+    for failure in kept:
+        await catalogue.record_failure(failure)
+
+    first = await catalogue.failures(limit=2)
+    rest = await catalogue.failures(after_uri=first[-1].uri)
+
+    assert [failure.uri for failure in first + rest] == ["B.wav", "\\udce9.wav", "a b.wav", "a.wav", "\N{SNOWMAN}.wav"]
+    assert await catalogue.failures_of(["a.wav", "\udce9.wav", "none.wav"]) == {
+        "a.wav": make_failure("a.wav"),
+        "\udce9.wav": make_failure("\\udce9.wav"),
+    }
+    assert await catalogue.failures_of([]) == {}
+
+
+def make_object(key: str, etag: str = "1") -> StoredObject:
+    return StoredObject("music", key, size_bytes=1, etag=etag)
+
+
+async def test_objects_are_known_as_they_were_when_noted(catalogue: Catalogue) -> None:
+    await catalogue.put(make_new_song(1))
+    for key, song in (("a", "song-1"), ("copy \0 of a", "song-1"), ("b", "no such song")):
+        await catalogue.note_object(make_object(key), song)
+
+    wanted = [make_object("a"), make_object("copy \0 of a"), make_object("b"), make_object("c")]
+    assert await catalogue.objects_known(wanted) == dict.fromkeys([wanted[0].uri, wanted[1].uri], "song-1")
+    assert await catalogue.objects_known([make_object("a", etag="2")]) == {}
+    assert await catalogue.objects_known([]) == {}
+
+
+async def test_object_is_known_as_it_was_noted_last(catalogue: Catalogue) -> None:
+    for seed in (1, 2):
+        await catalogue.put(make_new_song(seed))
+        await catalogue.note_object(make_object("a", etag=str(seed)), f"song-{seed}")
+
+    assert await catalogue.objects_known([make_object("a", etag="1")]) == {}
+    assert await catalogue.objects_known([make_object("a", etag="2")]) == {"s3://music/a": "song-2"}
+
+
+async def test_object_is_known_no_more_when_its_song_is_deleted(catalogue: Catalogue) -> None:
+    stored = await catalogue.put(make_new_song(1))
+    await catalogue.note_object(make_object("a"), "song-1")
+    await catalogue.delete(stored.song_id)
+
+    assert await catalogue.objects_known([make_object("a")]) == {}
 
 
 async def test_name_stays_when_songs_come(catalogue: Catalogue) -> None:

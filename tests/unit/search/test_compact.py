@@ -29,7 +29,7 @@ def random_vectors(count, seed=1):
 def compact_of(vectors, slice_=32):
     compact = CompactVectors()
     for first in range(0, len(vectors), slice_):
-        compact.add(vectors[first : first + slice_], threads=2)
+        compact.add(vectors[first : first + slice_], threads=1)
     return compact
 
 
@@ -99,6 +99,64 @@ def test_empty_ones_can_be_written_read_and_searched(tmp_path):
     compact.read(tmp_path / "file")
     assert compact.nbytes == 0
     assert (compact.nearest(random_vectors(2), count=3)[1] == -1).all()
+
+
+@pytest.fixture
+def short_lists(monkeypatch):
+    monkeypatch.setattr("backend.search.lists.LENGTH_MAX", 1)
+
+
+def test_vectors_are_in_more_lists_once_there_are_many_and_found_as_before(short_lists):
+    vectors = vectors_of(*range(1, 14))
+    compact, queries = compact_of(vectors, 1000), vectors[::11]
+    assert compact.outgrown
+    regrouped = compact.regrouped()
+    assert not regrouped.outgrown
+    assert regrouped.nbytes == compact.nbytes
+    assert (regrouped.stored(0, len(vectors)) == compact.stored(0, len(vectors))).all()
+    exact, _ = compact.nearest_exact(queries, count=5)
+    assert regrouped.nearest_exact(queries, count=5)[0] == pytest.approx(exact)
+    assert (regrouped.nearest(queries, count=5)[0][:, 0] >= exact[:, 0] - 0.5).mean() > 0.75
+
+
+def test_more_lists_go_on_growing_and_come_back_from_a_file(short_lists, tmp_path):
+    vectors = vectors_of(*range(1, 16))
+    regrouped, again = compact_of(vectors[:1100]).regrouped(), CompactVectors()
+    regrouped.add(vectors[1100:], threads=1)
+    stored = regrouped.stored(0, len(vectors))
+    assert (stored == compact_of(vectors).stored(0, len(vectors))).all()
+    found, _ = regrouped.nearest(vectors[1100:], count=1)
+    assert (found >= regrouped.nearest_exact(vectors[1100:], count=1)[0] - 0.5).mean() > 0.75
+    regrouped.write(tmp_path / "file")
+    again.read(tmp_path / "file")
+    assert not again.outgrown
+    assert (again.stored(0, len(vectors)) == stored).all()
+    exact, _ = regrouped.nearest_exact(vectors[::50], count=3)
+    assert again.nearest_exact(vectors[::50], count=3)[0] == pytest.approx(exact)
+
+
+def test_file_is_the_same_however_many_lists_there_are(monkeypatch, tmp_path):
+    vectors = vectors_of(1, 2, 3)
+    compact_of(vectors).write(tmp_path / "one")
+    monkeypatch.setattr("backend.search.lists.LENGTH_MAX", 0.1)
+    compact_of(vectors).regrouped().write(tmp_path / "several")
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "several").read_bytes()
+
+
+async def test_index_that_has_grown_is_grouped_anew_and_dead_vectors_are_passed_over(short_lists, tmp_path):
+    catalogue = InMemoryCatalogue()
+    index = await FaissIndex.open(tmp_path, catalogue, search_depth=96, kind="compact")
+    for seed in range(1, 3):
+        vectors = random_vectors(600, seed)
+        song = Fingerprint(vectors.tobytes(), bytes(600), 600 * 512, thinning=4)
+        await catalogue.put(make_new_song(seed, fingerprint=song))
+        await index.catch_up()
+    assert index._vectors._last._lists.splits > 1
+    query = Fingerprint(random_vectors(600, 2)[100:108].tobytes(), bytes(8), 8 * 512, thinning=4)
+    assert (await index.search(query, limit=3))[0].song_id == 2
+    await catalogue.delete(2)
+    await index.catch_up()
+    assert {each.song_id for each in await index.search(query, limit=3)} <= {1}
 
 
 def test_dead_ordinals_are_passed_over():

@@ -21,12 +21,13 @@ def test_every_ordinal_has_its_song_and_position():
 def test_song_without_segments_owns_nothing():
     directory = directory_of(2, 0, 2)
     assert directory.owners(np.arange(4)).song_ids.tolist() == [1, 1, 3, 3]
-    assert directory.window(2, 0, 100)[1].size == 0
+    ordinals, positions, bounds = directory.windows([1, 2, 3], [0, 0, 0], [100, 100, 100])
+    assert (ordinals.tolist(), positions.tolist(), bounds) == ([0, 1, 2, 3], [0, 4, 0, 4], [0, 2, 2, 4])
 
 
-def test_window_holds_the_positions_asked_for_and_knows_its_first_ordinal():
-    first, positions = directory_of(5, 5).window(2, 3, 12)
-    assert (first, positions.tolist()) == (6, [4, 8, 12])
+def test_windows_hold_the_ordinals_and_positions_asked_for():
+    ordinals, positions, bounds = directory_of(5, 5).windows([2, 1, 2], [3, -9, 50], [12, 0, 60])
+    assert (ordinals.tolist(), positions.tolist(), bounds) == ([6, 7, 8, 0], [4, 8, 12, 0], [0, 3, 4, 4])
 
 
 def test_removed_song_is_dead_and_counted():
@@ -54,9 +55,9 @@ def test_gaps_of_silence_are_kept():
     directory.add(3, np.array([4], np.int32))
     for each in (directory, SongDirectory.from_arrays(directory.to_arrays())):
         assert each.owners(np.arange(12)).positions.tolist() == [0, 4, 8, *positions.tolist(), 4]
-        for first in range(-1, 100):
-            for last in range(first, 100):
-                start, within = each.window(2, first, last)
-                expected = positions[(positions >= first) & (positions <= last)]
-                assert within.tolist() == expected.tolist()
-                assert start == 3 + np.searchsorted(positions, first)
+        asked = [(first, last) for first in range(-1, 100) for last in range(first, 100)]
+        ordinals, within, bounds = each.windows([2] * len(asked), *np.transpose(asked))
+        for (first, last), start, end in zip(asked, bounds, bounds[1:], strict=False):
+            expected = np.flatnonzero((positions >= first) & (positions <= last))
+            assert ordinals[start:end].tolist() == (expected + 3).tolist()
+            assert within[start:end].tolist() == positions[expected].tolist()

@@ -11,6 +11,7 @@ from sonica_fingerprint import Fingerprint, extract
 
 from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.errors import IndexVersionMismatch
+from backend.models import Change
 from backend.search.faiss_index import FaissIndex, IndexKind
 from backend.search.hnsw import HnswVectors
 from tests.factories import make_new_song
@@ -115,7 +116,7 @@ async def test_saved_index_opens_without_reading_the_catalogue_again(opened, kin
     catalogue = await catalogue_of(1, 2)
     (await opened(catalogue, tmp_path)).save()
     again = FaissIndex(tmp_path, catalogue, search_depth=96, kind=kind)
-    again._load()
+    again.load_snapshot()
     assert await again.catch_up() == 0
     assert (await found(again, 2))[0].song_id == 2
 
@@ -142,7 +143,7 @@ async def test_snapshot_of_another_fingerprint_version_is_refused_with_the_mend(
 
 async def test_snapshot_of_another_kind_is_passed_over_for_the_catalogue(opened, kind, tmp_path):
     catalogue = await catalogue_of(1, 2)
-    (other,) = set(get_args(IndexKind)) - {kind}
+    other = next(other for other in get_args(IndexKind) if other != kind)
     (await opened(catalogue, tmp_path, kind=other)).save()
     index = await opened(catalogue, tmp_path)
     assert index.status().kind.startswith(kind)
@@ -158,7 +159,7 @@ async def test_snapshot_by_other_codebooks_is_passed_over(tmp_path):
     manifest = next(tmp_path.glob("*/manifest.json"))
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"kind": "compact 00000000"}))
     index = FaissIndex(tmp_path, catalogue, search_depth=96, kind="compact")
-    index._load()
+    index.load_snapshot()
     assert index.status().songs == 0
     assert await index.catch_up() == 2
 
@@ -179,6 +180,65 @@ async def test_searches_go_on_while_songs_are_added(opened, tmp_path):
     while not adding.done():
         assert (await found(index, 1))[0].song_id == 1
     assert await adding == 6
+
+
+async def added_at_a_time(index, monkeypatch, catch_up):
+    """Return how many vectors each add of a catch-up has."""
+    counts = []
+    add = type(index._vectors).add
+
+    def counting(vectors, rows, *, threads):
+        counts.append(len(rows))
+        add(vectors, rows, threads=threads)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(index._vectors), "add", counting)
+        await catch_up()
+    return counts
+
+
+async def test_many_songs_are_added_at_a_time_until_somebody_searches(opened, tmp_path, monkeypatch):
+    catalogue = await catalogue_of(1, 2, 3)
+    index = await opened(await catalogue_of(), tmp_path)
+    index._changes = catalogue
+    segments = sum(len(music(seed).levels) for seed in (1, 2, 3))
+    assert await added_at_a_time(index, monkeypatch, index.catch_up) == [segments]
+
+    assert (await found(index, 2))[0].song_id == 2
+    monkeypatch.setattr("backend.search.faiss_index.ADD_SLICE", 8)
+    for seed in (4, 5):
+        await catalogue.put(make_new_song(seed, fingerprint=music(seed)))
+    assert max(await added_at_a_time(index, monkeypatch, index.catch_up)) == 8
+    assert (await found(index, 5))[0].song_id == 5
+
+
+async def test_song_that_changes_while_it_is_read_counts_as_it_was_last(opened, tmp_path):
+    class Moving(InMemoryCatalogue):
+        """Tells of song 1 as it was, then of the others, then of song 1 as it is."""
+
+        async def changes(self, *, after_revision):
+            if after_revision == 0:
+                yield Change(1, 1, music(1))
+            async for change in super().changes(after_revision=after_revision):
+                yield change
+
+    catalogue = Moving()
+    for seed in (1, 2):
+        await catalogue.put(make_new_song(seed, fingerprint=music(seed)))
+    await catalogue.put(make_new_song(1, content="new", fingerprint=music(7)), replaces=1)
+    index = await opened(catalogue, tmp_path)
+    assert (index.status().songs, index.status().revision) == (2, 3)
+    assert (await found(index, 7))[0].song_id == 1
+    assert index.status().dead_segments == len(music(1).levels)
+
+
+async def test_songs_that_came_and_went_before_the_index_are_not_in_it(opened, tmp_path):
+    catalogue = await catalogue_of(1, 2, 3)
+    for song_id in (1, 3):
+        await catalogue.delete(song_id)
+    index = await opened(catalogue, tmp_path)
+    assert (index.status().songs, index.status().revision, index.status().dead_segments) == (1, 5, 0)
+    assert (await found(index, 2))[0].song_id == 2
 
 
 async def test_failed_change_leaves_an_index_that_starts_over(opened, tmp_path, monkeypatch):
