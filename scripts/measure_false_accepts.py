@@ -4,7 +4,9 @@ Usage: measure_false_accepts.py CATALOGUE_FOLDER UNKNOWN_FOLDER... [--stretches 
 Stretches of unknown music are degraded (scripts/degradation.py) and cut into clips of every length; as many clips again
 of speech and as many of noise as one stretch in sixteen gives. Clips of a stretch overlap, and a stretch is degraded
 anew whenever it is drawn: they are many, but not independent, which the intervals do not know.
-Unknown music must not be what scripts/calibrate.py or scripts/train_embedding.py saw.
+Unknown music must not be what scripts/calibrate.py or scripts/train_embedding.py saw. Tracks that hold a piece of the
+catalogue, as another game's copy of the same piece does, are left out and named: where three clean cuts in a row lie in
+one song, as far apart there as here. With --scores a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import json
 import multiprocessing
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from degradation import KINDS, Studio, babble, background, degrade, unit
-from measurement.fixed_catalogue import candidates_of, index_of
+from measurement.fixed_catalogue import SONG_SECONDS_MAX, candidates_of, index_of
 from measurement.scoring import Share
 from rich.console import Console
 from rich.progress import track
@@ -31,6 +34,7 @@ from sonica_fingerprint import extract
 from sonica_fingerprint.calibration import CALIBRATION
 from training.corpus import RATE, audio_files, read
 
+from backend.models import Verdict
 from backend.recognition.verify import verify
 from backend.search.faiss_index import FaissIndex
 from backend.settings import Settings
@@ -40,6 +44,9 @@ CLIP_SECONDS = {1: 0.15, 2: 0.15, 3: 0.15, 5: 0.4, 10: 0.15}  # and how often ea
 STRETCH_SECONDS = 20
 LEAD_SECONDS, HOP_SECONDS = 0.5, 1.25
 NOISE_SHARE = 1 / 8  # of the stretches hold no music
+CUT_SECONDS, SHARED_CUTS = 10, 3  # so many cuts in a row of one song, as far apart there as here, are no accident
+SHARED_MS_MAX = 300  # how far a place may be off
+CHUNK = 16  # stretches a process takes at a time
 
 
 @dataclass(frozen=True)
@@ -63,16 +70,40 @@ def main() -> None:
     parser.add_argument("--scores", type=Path, help="write every clip's score here")
     arguments = parser.parse_args()
     console = Console(stderr=True)
-    Bench.set_up(audio_files([arguments.catalogue]), audio_files(arguments.unknown), arguments.seed)
-    with ProcessPoolExecutor(arguments.jobs, mp_context=multiprocessing.get_context("fork")) as pool:
-        drawn = pool.map(Bench.draw, range(arguments.stretches), chunksize=16)
-        outcomes = [each for some in track(drawn, "clips", total=arguments.stretches, console=console) for each in some]
-    rows = summary(outcomes)
+    tracks = audio_files(arguments.unknown)
+    Bench.set_up(audio_files([arguments.catalogue]), tracks, arguments.seed)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+        shared = list(track(pool.map(Bench.shares_audio, tracks), "tracks", total=len(tracks), console=console))
+    Bench.unknown = [path for path, is_shared in zip(tracks, shared, strict=True) if not is_shared]
+    for path in sorted(set(tracks) - set(Bench.unknown)):
+        console.print(f"left out, for the catalogue holds a piece of it: {path.name}")
+    done = stored(arguments.scores) if arguments.scores else {}
+    missing = [turn for turn in range(arguments.stretches) if turn not in done]
+    with ProcessPoolExecutor(arguments.jobs, mp_context=context) as pool:
+        drawn = zip(missing, pool.map(Bench.draw, missing, chunksize=CHUNK), strict=True)
+        for turn, outcomes in track(drawn, "stretches", total=len(missing), console=console):
+            done[turn] = outcomes
+            if arguments.scores:
+                with arguments.scores.open("a") as file:
+                    file.write(json.dumps({"turn": turn, "outcomes": [asdict(each) for each in outcomes]}) + "\n")
+    rows = summary([outcome for turn in range(arguments.stretches) for outcome in done[turn]])
     Console().print(table(rows))
-    if arguments.scores:
-        arguments.scores.write_text("".join(json.dumps(asdict(each)) + "\n" for each in outcomes))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def stored(path: Path) -> dict[int, list[Outcome]]:
+    """Return by stretch what an earlier run wrote; a last line that was cut short is drawn again."""
+    done: dict[int, list[Outcome]] = {}
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    for line in lines:
+        if line.endswith("\n"):
+            row = json.loads(line)
+            done[row["turn"]] = [Outcome(**{**each, "enough": tuple(each["enough"])}) for each in row["outcomes"]]
+    if lines and not lines[-1].endswith("\n"):
+        path.write_text("".join(lines[:-1]))
+    return done
 
 
 class Bench:
@@ -88,6 +119,25 @@ class Bench:
         """Index the catalogue; called once, before the processes fork."""
         cls.index, cls.unknown, cls.seed = index_of(catalogue), unknown, seed
         cls.studio = Studio.build(seed)
+
+    @classmethod
+    def shares_audio(cls, path: Path) -> bool:
+        """Say whether the track holds a piece of the catalogue."""
+        places = list(cls._places(path))
+        runs = zip(*(places[n:] for n in range(SHARED_CUTS)), strict=False)
+        return any(
+            len({song for song, _ in run}) == 1
+            and all(abs(ms - run[0][1] - 1000 * CUT_SECONDS * n) <= SHARED_MS_MAX for n, (_, ms) in enumerate(run))
+            for run in runs
+        )
+
+    @classmethod
+    def _places(cls, path: Path) -> Iterator[tuple[int, int]]:
+        """Yield the likeliest song and the offset in it, in ms, of each clean cut of a track."""
+        samples = read(path, 0, SONG_SECONDS_MAX)
+        for start in range(0, samples.size - CUT_SECONDS * RATE, CUT_SECONDS * RATE):
+            ranked = cls._verdict(samples[start : start + CUT_SECONDS * RATE]).ranked
+            yield (ranked[0].song_id, ranked[0].offset_ms) if ranked else (-start - 1, 0)
 
     @classmethod
     def draw(cls, turn: int) -> list[Outcome]:
@@ -113,12 +163,15 @@ class Bench:
 
     @classmethod
     def _ask(cls, clip: npt.NDArray[np.float64], seconds: int, kind: str) -> Outcome:
-        query = extract((0.1 * unit(clip)).clip(-1, 1).astype(np.float32))
-        candidates = candidates_of(cls.index, query, limit=Settings().candidates_max)
-        segments = cls.index.segments
-        ranked = verify(query, candidates, false_accept_rate=max(RATES), catalogue_segments=segments).ranked
+        ranked, segments = cls._verdict(clip).ranked, cls.index.segments
         enough = [CALIBRATION.score_min(seconds, false_accept_rate=rate, catalogue_segments=segments) for rate in RATES]
         return Outcome(seconds, kind, ranked[0].score if ranked else 0.0, tuple(enough))
+
+    @classmethod
+    def _verdict(cls, clip: npt.NDArray[np.float64]) -> Verdict:
+        query = extract((0.1 * unit(clip)).clip(-1, 1).astype(np.float32))
+        candidates = candidates_of(cls.index, query, limit=Settings().candidates_max)
+        return verify(query, candidates, false_accept_rate=max(RATES), catalogue_segments=cls.index.segments)
 
 
 def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
