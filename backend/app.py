@@ -16,6 +16,7 @@ from backend.api.access import Access, documented
 from backend.api.limits import Limits, RequestLimits
 from backend.api.request_report import RequestReport
 from backend.api.request_scope import RequestScope
+from backend.bundles.follower import BundleFollower
 from backend.composition import Origin, open_origin
 from backend.observability.logs import configure_logging
 from backend.observability.metrics import Metrics
@@ -47,7 +48,11 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_origin(settings) as origin:
             app.state.origin = origin
-            async with following_catalogue(origin, poll_seconds=settings.index_poll_seconds), warming_cache(origin):
+            async with (
+                following_catalogue(origin, poll_seconds=settings.index_poll_seconds),
+                following_bundles(origin, poll_seconds=settings.bundle_poll_seconds),
+                warming_cache(origin),
+            ):
                 yield
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
@@ -61,6 +66,7 @@ def create_app(
     )
     app.state.metrics = metrics = Metrics(version=_version(), recognitions_max=settings.concurrent_requests_max)
     app.state.stopping = False  # /readyz tells balancers
+    app.state.tracing = tracing
     guarded, others = (recognize, match, songs, *([me] if settings.auth == "on" else [])), (health, problems)
     for room in guarded:
         app.include_router(room.router, **documented(settings))
@@ -91,6 +97,21 @@ async def following_catalogue(origin: Origin, *, poll_seconds: float) -> AsyncIt
 
 
 @asynccontextmanager
+async def following_bundles(origin: Origin, *, poll_seconds: float) -> AsyncIterator[None]:
+    """Swap in what is published, while requests are served."""
+    if origin.bundles is None:
+        yield
+        return
+    stopping = asyncio.Event()
+    following = asyncio.create_task(_follow_bundles(origin.bundles, poll_seconds=poll_seconds, stopping=stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await following
+
+
+@asynccontextmanager
 async def warming_cache(origin: Origin) -> AsyncIterator[None]:
     """Load what is likely to be asked for, while requests are served already."""
     warming = asyncio.create_task(origin.cache.warm(origin.settings.cache_warm_songs))
@@ -108,6 +129,13 @@ async def _follow(origin: Origin, *, poll_seconds: float, stopping: asyncio.Even
         except Exception as error:  # an outage of the database ends; the next poll will see
             _log.warning("index_cannot_catch_up", error=repr(error), retry_seconds=poll_seconds)
         await _wait(stopping, seconds_max=poll_seconds)
+
+
+async def _follow_bundles(bundles: BundleFollower, *, poll_seconds: float, stopping: asyncio.Event) -> None:
+    while not stopping.is_set():
+        await _wait(stopping, seconds_max=poll_seconds)
+        if not stopping.is_set():
+            await bundles.refresh()
 
 
 async def _wait(event: asyncio.Event, *, seconds_max: float) -> None:

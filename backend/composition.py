@@ -4,26 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backend.accounts.authenticator import Authenticator
 from backend.accounts.issuer import token_verifier
 from backend.accounts.recorder import Recorder
 from backend.audio.decoder import Decoder
 from backend.audio.limits import DecoderLimits
+from backend.breaker import Breaker
+from backend.bundles.follower import BundleFollower
+from backend.bundles.opening import open_bundled_index
 from backend.cache.cache import Cache, open_cache
 from backend.cache.news import FollowedChanges
 from backend.cache.quotas import Quotas
 from backend.catalogue.accounts import PostgresAccounts
+from backend.catalogue.backup import back_up, check, restore
+from backend.catalogue.backup_file import Manifest
 from backend.catalogue.embedded import EmbeddedPostgres
 from backend.catalogue.history import PostgresHistory
-from backend.catalogue.migrations import migrate
+from backend.catalogue.migrations import migrate, pending
 from backend.catalogue.postgres import PostgresCatalogue
+from backend.ingestion.ingester import Extract, Plan
+from backend.ingestion.intake import Intake
+from backend.ports import ChangeLog, ObjectStore, Turns
 from backend.recognition.recognizer import RecognitionLimits, Recognizer
 from backend.search.faiss_index import FaissIndex
+from backend.search.index import SearchIndex
+from backend.search.milvus import Milvus
+from backend.search.milvus_index import MilvusIndex
 from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.objects.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +59,30 @@ class Origin:
 
     settings: Settings
     catalogue: PostgresCatalogue
-    index: FaissIndex
+    index: SearchIndex
     recognizer: Recognizer
     cache: Cache
     accounts: Accounts | None = None  # with SONICA_AUTH=off
+    bundles: BundleFollower | None = None  # without SONICA_BUNDLE_URL
 
     def left_alone(self) -> dict[str, bool]:
         """Say by part whether its breaker keeps requests away from it now."""
-        quotas = {"quotas": self.accounts.quotas.redis_left_alone} if self.accounts else {}
-        return {"redis": self.cache.redis_left_alone} | quotas
+        behind = {"catalogue": self.catalogue.left_alone, "redis": self.cache.redis_left_alone}
+        if isinstance(self.index, MilvusIndex):
+            behind["milvus"] = self.index.left_alone
+        if self.accounts is None:
+            return behind
+        return behind | {
+            "quotas": self.accounts.quotas.redis_left_alone,
+            "issuer": self.accounts.authenticator.issuer_left_alone,
+        }
 
     async def disconnect(self) -> None:
         """Close all connections until `reconnect`; what is being done must have ended before."""
         if self.accounts is not None:
             await self.accounts.quotas.close()
+        if self.bundles is not None:
+            self.bundles.disconnect()
         await self.cache.disconnect()
         await self.catalogue.database.disconnect()
 
@@ -71,6 +97,25 @@ async def migrate_database(settings: Settings) -> list[str]:
         return await migrate(url)
 
 
+async def pending_migrations(settings: Settings) -> list[str]:
+    """Return the names of the migrations that the database lacks."""
+    async with _database(settings) as url:
+        return await pending(url)
+
+
+async def back_up_database(settings: Settings, path: Path) -> Manifest:
+    """Write the catalogue and the accounts into a new file."""
+    async with _database(settings) as url:
+        return await back_up(url, path)
+
+
+async def restore_database(settings: Settings, path: Path) -> Manifest:
+    """Fill an empty database from a backup; what is no whole backup is refused before a database is opened."""
+    await check(path)
+    async with _database(settings) as url:
+        return await restore(url, path)
+
+
 @asynccontextmanager
 async def open_catalogue(settings: Settings) -> AsyncIterator[PostgresCatalogue]:
     """Connect to the catalogue; the embedded database's schema is brought up to date, a given one's is left alone."""
@@ -82,10 +127,13 @@ async def open_catalogue(settings: Settings) -> AsyncIterator[PostgresCatalogue]
 async def _cached_catalogue(settings: Settings) -> AsyncIterator[tuple[PostgresCatalogue, Cache]]:
     """Connect to the catalogue and its cache, which forgets what changes."""
     async with _database(settings) as url:
-        if settings.database_url is None:
+        if settings.embeds_database:
             await migrate(url)
         catalogue = await PostgresCatalogue.connect(
-            url, pool_max=settings.database_pool_max, timeout_seconds=settings.database_timeout_seconds
+            url,
+            pool_max=settings.database_pool_max,
+            timeout_seconds=settings.database_timeout_seconds,
+            breaker=Breaker(failures_max=settings.database_failures_max, retry_seconds=settings.database_retry_seconds),
         )
         try:
             async with open_cache(settings, catalogue) as cache:
@@ -101,15 +149,10 @@ async def open_origin(settings: Settings, *, fresh_index: bool = False) -> Async
     async with (
         _cached_catalogue(settings) as (catalogue, cache),
         _accounts(settings, catalogue) as accounts,
+        AsyncExitStack() as stack,
     ):
         changes = FollowedChanges(catalogue)
-        index = await FaissIndex.open(
-            settings.data_dir / "index",
-            changes,
-            search_depth=settings.hnsw_search_depth,
-            kind=settings.index_kind,
-            fresh=fresh_index,
-        )
+        index, bundles = await stack.enter_async_context(_index(settings, changes, catalogue, fresh=fresh_index))
         changes.after_change(cache.songs.forget)
         with closing(_decoder(settings)) as decoder:
             recognizer = Recognizer(
@@ -122,7 +165,57 @@ async def open_origin(settings: Settings, *, fresh_index: bool = False) -> Async
                     false_accept_rate=settings.false_accept_rate,
                 ),
             )
-            yield Origin(settings, catalogue, index, recognizer, cache, accounts)
+            yield Origin(settings, catalogue, index, recognizer, cache, accounts, bundles)
+
+
+@asynccontextmanager
+async def _index(
+    settings: Settings, changes: ChangeLog, turns: Turns, *, fresh: bool
+) -> AsyncIterator[tuple[FaissIndex | MilvusIndex, BundleFollower | None]]:
+    if settings.index_kind == "milvus":
+        milvus = await asyncio.to_thread(Milvus, settings)
+        try:
+            yield await MilvusIndex.open(milvus, changes, turns, fresh=fresh), None
+        finally:
+            await asyncio.to_thread(milvus.close)
+        return
+    if settings.bundle_url is not None and not fresh:
+        yield await open_bundled_index(settings, changes, kind=settings.index_kind)
+        return
+    index = await FaissIndex.open(
+        settings.data_dir / "index",
+        changes,
+        search_depth=settings.hnsw_search_depth,
+        kind=settings.index_kind,
+        shard_segments=settings.index_shard_segments,
+        fresh=fresh,
+    )
+    yield index, None
+
+
+@contextmanager
+def open_objects(settings: Settings) -> Iterator[ObjectStore]:
+    """Have songs' audio in S3 at hand; needs boto3."""
+    from backend.objects.originals import Originals
+
+    with Originals.open(settings) as originals:
+        yield originals
+
+
+async def open_queue(settings: Settings, url: str) -> Queue:
+    """Look up a queue by its URL, or by the ARN that an event has; needs boto3."""
+    from backend.objects.queue import Queue
+
+    return await (Queue.of_arn if url.startswith("arn:") else Queue.open)(url, settings)
+
+
+@asynccontextmanager
+async def open_intake(settings: Settings, queue: Queue, extract: Extract) -> AsyncIterator[Intake]:
+    """Have everything that takes a queue's messages in: the catalogue without an index, and objects."""
+    plan = Plan(DecoderLimits.from_settings(settings))
+    with open_objects(settings) as objects:
+        async with open_catalogue(settings) as catalogue:
+            yield Intake(catalogue, extract, objects=objects, queue=queue, plan=plan)
 
 
 def _decoder(settings: Settings) -> Decoder:
@@ -142,10 +235,11 @@ async def _accounts(settings: Settings, catalogue: PostgresCatalogue) -> AsyncIt
     if settings.auth == "off":
         yield None
         return
-    store, history = PostgresAccounts(catalogue.database), PostgresHistory(catalogue.database)
+    store = PostgresAccounts(catalogue.database)
+    history = PostgresHistory(catalogue.database, months=settings.history_months)
     recorder = Recorder(history)
     quotas = Quotas.from_settings(settings)
-    authenticator = Authenticator(store, tokens=token_verifier(settings))
+    authenticator = Authenticator(store, tokens=token_verifier(settings), outage_seconds=settings.access_outage_seconds)
     try:
         async with recorder.running():
             yield Accounts(store, history, authenticator, recorder, quotas)
@@ -156,6 +250,11 @@ async def _accounts(settings: Settings, catalogue: PostgresCatalogue) -> AsyncIt
 @asynccontextmanager
 async def _database(settings: Settings) -> AsyncIterator[str]:
     """Yield the URL of the configured database, or of the embedded one, which runs meanwhile."""
+    if settings.database_secret is not None:
+        from backend.objects.secrets import database_url
+
+        yield await asyncio.to_thread(database_url, settings)
+        return
     if settings.database_url is not None:
         yield settings.database_url
         return

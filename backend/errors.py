@@ -12,6 +12,7 @@ SonicaError
 │   │   ├── SongTooLong              422 song_too_long
 │   │   └── WorkerCrashed            422 worker_crashed
 │   ├── InvalidRequest               422 invalid_request
+│   ├── DamagedBackup                422 damaged_backup
 │   ├── InvalidFingerprint           422 invalid_fingerprint
 │   ├── Unauthenticated              401 unauthenticated
 │   ├── InvalidCredentials           401 invalid_credentials
@@ -20,13 +21,23 @@ SonicaError
 │   ├── UserNotFound                 404 user_not_found
 │   ├── KeyNotFound                  404 key_not_found
 │   ├── SongNotFound                 404 song_not_found
+│   ├── BundleNotFound               404 bundle_not_found
+│   ├── BundleConflict               409 bundle_conflict
 │   ├── MatchNotFound                404 match_not_found
+│   ├── ObjectNotFound               404 object_not_found
+│   ├── ObjectChanged                412 object_changed
+│   ├── ObjectTooLarge               413 object_too_large
 │   ├── NotFound                     404 not_found
 │   └── MethodNotAllowed             405 method_not_allowed
 ├── UnavailableError                 the service cannot answer now; try again
 │   ├── CatalogueUnavailable         503 catalogue_unavailable
+│   ├── IndexUnavailable             503 index_unavailable
 │   ├── IssuerUnavailable            503 issuer_unavailable
 │   ├── StorageUnavailable           503 storage_unavailable
+│   ├── ObjectStoreUnavailable       503 object_store_unavailable
+│   ├── QueueUnavailable             503 queue_unavailable
+│   ├── SecretUnavailable            503 secret_unavailable
+│   ├── OriginUnavailable            503 origin_unavailable
 │   ├── AddressUnavailable           503 address_unavailable
 │   ├── DeadlineExceeded             503 deadline_exceeded
 │   ├── Overloaded                   503 overloaded
@@ -34,6 +45,7 @@ SonicaError
 │   └── NotReady                     503 not_ready
 └── StateError                       what is stored does not fit this program; a command mends it
     ├── IndexVersionMismatch         500 index_version_mismatch
+    ├── BundleRefused                500 bundle_refused
     └── SchemaVersionMismatch        500 schema_version_mismatch
 """
 
@@ -125,6 +137,13 @@ class InvalidRequest(InputError):
     code = "invalid_request"
 
 
+class DamagedBackup(InputError):
+    """The file is no whole backup of a catalogue."""
+
+    status = 422
+    code = "damaged_backup"
+
+
 class InvalidFingerprint(InputError):
     """The body is not a fingerprint that this service reads."""
 
@@ -181,12 +200,47 @@ class SongNotFound(InputError):
     code = "song_not_found"
 
 
+class BundleNotFound(InputError):
+    """There is no such bundle."""
+
+    status = 404
+    code = "bundle_not_found"
+
+
+class BundleConflict(InputError):
+    """A newer bundle is published already."""
+
+    status = 409
+    code = "bundle_conflict"
+
+
 class MatchNotFound(InputError):
     """Nothing is known of this fingerprint yet: POST it to /v1/recognize."""
 
     status = 404
     code = "match_not_found"
     cache_control = "public, max-age=5"  # a caller that was told so is about to POST it
+
+
+class ObjectNotFound(InputError):
+    """The object store has no object of this key."""
+
+    status = 404
+    code = "object_not_found"
+
+
+class ObjectChanged(InputError):
+    """The object is not the one that it was, or is there already."""
+
+    status = 412
+    code = "object_changed"
+
+
+class ObjectTooLarge(InputError):
+    """The object is larger than what is read of objects of its kind."""
+
+    status = 413
+    code = "object_too_large"
 
 
 class NotFound(InputError):
@@ -217,6 +271,12 @@ class CatalogueUnavailable(UnavailableError):
     code = "catalogue_unavailable"
 
 
+class IndexUnavailable(UnavailableError):
+    """The engine that holds the index does not answer."""
+
+    code = "index_unavailable"
+
+
 class IssuerUnavailable(UnavailableError):
     """The public keys of the tokens' issuer cannot be fetched."""
 
@@ -227,6 +287,30 @@ class StorageUnavailable(UnavailableError):
     """The data folder cannot be written."""
 
     code = "storage_unavailable"
+
+
+class ObjectStoreUnavailable(UnavailableError):
+    """The object store does not answer, or does not allow what is asked of it."""
+
+    code = "object_store_unavailable"
+
+
+class QueueUnavailable(UnavailableError):
+    """The queue does not answer, or does not allow what is asked of it."""
+
+    code = "queue_unavailable"
+
+
+class SecretUnavailable(UnavailableError):
+    """The secret that holds the database's password cannot be read."""
+
+    code = "secret_unavailable"
+
+
+class OriginUnavailable(UnavailableError):
+    """The origin cannot be reached, and the edge node does not know the song by itself."""
+
+    code = "origin_unavailable"
 
 
 class AddressUnavailable(UnavailableError):
@@ -267,6 +351,12 @@ class IndexVersionMismatch(StateError):
     """The stored index or catalogue holds another fingerprint version."""
 
     code = "index_version_mismatch"
+
+
+class BundleRefused(StateError):
+    """The bundle is damaged, not signed by whom it should be, or older than the one in place."""
+
+    code = "bundle_refused"
 
 
 class SchemaVersionMismatch(StateError):

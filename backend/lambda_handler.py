@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import tempfile
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -34,6 +36,8 @@ from backend.settings import Settings
 if TYPE_CHECKING:
     from mangum.types import LambdaContext, LambdaEvent
 
+    from backend.observability.tracing import Tracing
+
 _WAITING_SECONDS_MAX = 1.0  # for the database before an answer, and after it
 _PASSES = 5  # of the loop, to see that a connection was lost in the frost: last words, end, clean-up, and two to spare
 _log = structlog.stdlib.get_logger("sonica.lambda")
@@ -45,10 +49,12 @@ class Function:
     def __init__(self, settings: Settings) -> None:
         """Raises InvalidRequest for settings that cannot be meant."""
         _check(settings)
+        settings = _with_room(settings)
         self._loop = asyncio.new_event_loop()  # the only one: connections and locks belong to that of their first use
         asyncio.set_event_loop(self._loop)  # Mangum takes it from here
         app = create_app(settings)
         self._origin = KeptOrigin(app, settings)
+        self._tracing: Tracing | None = app.state.tracing
         app.user_middleware.insert(1, Middleware(_WithOrigin, origin=self._origin))  # 0 gives each request its id
         self._serve = Mangum(app, lifespan="off", text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, MEDIA_TYPE])
         self._cold = True
@@ -60,7 +66,10 @@ class Function:
         """Return what the event's sender takes for the response."""
         cold, self._cold = self._cold, False
         with structlog.contextvars.bound_contextvars(aws_request_id=context.aws_request_id, cold_start=cold):
-            return self._serve(event, context)
+            answer = self._serve(event, context)
+            if self._tracing is not None:
+                self._tracing.flush()  # what is left waits in the frost, maybe for ever
+            return answer
 
     def _before_snapshot(self) -> None:
         self._loop.run_until_complete(self._origin.prepare())
@@ -79,7 +88,8 @@ class KeptOrigin:
         self._opened = AsyncExitStack()
         self._origin: Origin | None = None
         self._catching_up: asyncio.Task[None] | None = None
-        self._looked_at = 0.0  # by the clock on the wall: others may stand still while the process is frozen
+        # By the clock on the wall: others may stand still while the process is frozen.
+        self._looked_at = self._bundles_looked_at = 0.0
 
     async def prepare(self) -> None:
         """Open everything but connections."""
@@ -113,7 +123,7 @@ class KeptOrigin:
         if self._origin is None:
             self._origin = await self._opened.enter_async_context(open_origin(self._settings))
             self._app.state.origin = self._origin
-            self._looked_at = time.time()
+            self._looked_at = self._bundles_looked_at = time.time()
         return self._origin
 
     async def _catch_up(self, origin: Origin) -> None:
@@ -122,6 +132,10 @@ class KeptOrigin:
         except Exception as error:  # an outage of the database ends; the next request will see
             _log.warning("index_cannot_catch_up", error=repr(error))
         self._looked_at = time.time()
+        if origin.bundles is None or self._looked_at - self._bundles_looked_at < self._settings.bundle_poll_seconds:
+            return
+        self._bundles_looked_at = self._looked_at
+        await origin.bundles.refresh()  # as long as it takes: requests are answered meanwhile
 
 
 class _WithOrigin:
@@ -159,14 +173,23 @@ def _set_client(scope: Scope) -> None:
         scope["client"] = (scope["client"][0].rpartition(",")[2].strip(), 0)
 
 
+def _with_room(settings: Settings) -> Settings:
+    """Have bundles kept in the one folder that can be written."""
+    if settings.bundle_url is None or settings.bundle_dir is not None:
+        return settings
+    return settings.model_copy(update={"bundle_dir": Path(tempfile.gettempdir()) / "sonica-bundles"})
+
+
 def _check(settings: Settings) -> None:
     if settings.auth == "off" and not settings.lambda_unguarded:
         raise InvalidRequest(
             "SONICA_AUTH=off would serve whoever can reach this function: set SONICA_AUTH=on, or "
             "SONICA_LAMBDA_UNGUARDED=true where IAM or a network guards it"
         )
-    if settings.database_url is None:
-        raise InvalidRequest("SONICA_DATABASE_URL is unset: there is no embedded database on Lambda")
+    if settings.embeds_database:
+        raise InvalidRequest(
+            "SONICA_DATABASE_URL and SONICA_DATABASE_SECRET are unset: there is no embedded database on Lambda"
+        )
 
 
 handler = Function(Settings())  # type: ignore[call-arg]  # from the environment

@@ -76,6 +76,36 @@ class IngestFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What an object store says of an object; its etag changes with its bytes.
+
+    modified_at: None where an event told of the object. metadata: what its owner wrote beside it; empty in a listing.
+    """
+
+    bucket: str
+    key: str
+    size_bytes: int
+    etag: str
+    modified_at: datetime | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """Return `s3://bucket/key`, the key as it is."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """A message of a queue; its receipt is what this reading of it is known by."""
+
+    id: str
+    receipt: str
+    body: str
+    receive_count: int  # this time included
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """One entry of the catalogue's change log; fingerprint is None when the song is gone."""
 
@@ -127,9 +157,9 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SongMatch:
-    """A match with what the catalogue knows of its song."""
+    """A match with what the catalogue knows of its song, None when that could not be looked up."""
 
-    song: Song
+    song: Song | None
     match: Match
 
 
@@ -151,6 +181,11 @@ class Recognition:
     def status(self) -> Literal["match", "no_match"]:
         """`match` when at least one song is accepted."""
         return "match" if self.matches else "no_match"
+
+    @property
+    def degraded(self) -> bool:
+        """The details of a match could not be looked up."""
+        return any(found.song is None for found in self.matches)
 
     @property
     def ambiguous(self) -> bool:

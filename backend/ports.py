@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Protocol
 
 from sonica_fingerprint import Fingerprint
 
-from backend.models import ApiKey, Candidate, Change, Heard, IngestFailure, NewSong, Recognition, Song, Stored, User
+from backend.models import (
+    ApiKey,
+    Candidate,
+    Change,
+    Heard,
+    IngestFailure,
+    NewSong,
+    QueueMessage,
+    Recognition,
+    Song,
+    Stored,
+    StoredObject,
+    User,
+)
 
 
 class SongCatalogue(Protocol):
@@ -30,6 +45,13 @@ class SongCatalogue(Protocol):
 
     async def delete(self, song_id: int) -> bool:
         """Delete a song and its fingerprint; say whether it was there."""
+
+
+class SongLookUp(Protocol):
+    """Says what it can of songs, whether their catalogue is there or not."""
+
+    async def look_up(self, song_ids: Sequence[int]) -> dict[int, Song | None]:
+        """Return the songs of these ids by id, without those that do not exist; None for what cannot be told now."""
 
 
 class SongStore(Protocol):
@@ -59,6 +81,13 @@ class ChangeLog(Protocol):
         """Yield one change per song touched since, with the song's present fingerprint, ascending by revision."""
 
 
+class Turns(Protocol):
+    """Lets one process at a time do what two must not do at once."""
+
+    def turn(self, name: str) -> AbstractAsyncContextManager[bool]:
+        """Say whether it is the caller's turn; whoever asks before it has ended is told no."""
+
+
 class IngestFailures(Protocol):
     """Remembers the files that could not be ingested, one entry a file."""
 
@@ -68,8 +97,55 @@ class IngestFailures(Protocol):
     async def clear_failure(self, uri: str) -> None:
         """Forget the failure of this file, if there is one."""
 
-    async def failures(self) -> list[IngestFailure]:
-        """Return all failures, ascending by uri."""
+    async def failures(self, *, after_uri: str = "", limit: int = 1000) -> list[IngestFailure]:
+        """Return up to `limit` failures with uri > after_uri, ascending."""
+
+    async def failures_of(self, uris: Sequence[str]) -> dict[str, IngestFailure]:
+        """Return the failures of these files by uri."""
+
+
+class IngestedObjects(Protocol):
+    """Remembers which objects' bytes are in the catalogue, so that they need not be read again."""
+
+    async def note_object(self, found: StoredObject, external_id: str) -> None:
+        """Remember that the object, as it is, is this song of the catalogue, or a copy of it."""
+
+    async def objects_known(self, objects: Sequence[StoredObject]) -> dict[str, str]:
+        """Return external_id by uri for those that have been noted with these etags and whose songs are still there."""
+
+
+class ObjectStore(Protocol):
+    """Reads objects; raises ObjectStoreUnavailable."""
+
+    async def head(self, uri: str) -> StoredObject | None:
+        """Return what is known of an object without reading it, None when there is none."""
+
+    async def fetch(self, uri: str) -> tuple[Path, StoredObject]:
+        """Write an object to a new file, which is the caller's to delete.
+
+        Raises ObjectNotFound, ObjectChanged, ObjectTooLarge.
+        """
+
+    def list(self, prefix_uri: str) -> Iterator[StoredObject]:
+        """Yield the objects whose URIs begin so, in the order of keys; blocks."""
+
+
+class WorkQueue(Protocol):
+    """Hands out messages, each hidden from others for `visibility_seconds`; raises QueueUnavailable."""
+
+    visibility_seconds: float
+
+    async def receive(self, count: int) -> list[QueueMessage]:
+        """Return up to `count` messages; waits a few seconds for the first."""
+
+    async def delete(self, message: QueueMessage) -> None:
+        """Have done with a message."""
+
+    async def hide(self, message: QueueMessage, *, seconds: float) -> None:
+        """Keep a message hidden for so long from now; 0 gives it back."""
+
+    async def reject(self, message: QueueMessage, *, code: str, detail: str) -> None:
+        """Move a message to the dead-letter queue, the reason beside it."""
 
 
 class ReferenceIndex(Protocol):
@@ -131,5 +207,5 @@ class AccountLog(Protocol):
     async def touch_keys(self, key_ids: Sequence[int]) -> None:
         """Note that these keys were used just now."""
 
-    async def make_history_partitions(self) -> None:
-        """Make room for the months to come."""
+    async def turn_pages(self) -> None:
+        """Make room for the months to come, and let go of those that are no longer kept; called every day."""

@@ -31,6 +31,28 @@ class Settings(BaseSettings):
         description="Database connections at most; two serve two cores, eight leave room for listings.",
     )
     database_timeout_seconds: float = Field(5.0, gt=0, description="A statement that takes longer is given up.")
+    database_wait_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="How long a recognition waits for the songs' details, and any request for its caller's key: "
+        "without the former it is answered `degraded`.",
+    )
+    database_failures_max: int = Field(
+        3, ge=1, description="After so many failures in a row, the database is left alone ..."
+    )
+    database_retry_seconds: float = Field(1.0, gt=0, description="... for this long, then tried by one request.")
+
+    database_secret: str | None = Field(
+        None,
+        description="Name or ARN of the secret in AWS Secrets Manager that has the database's host, port, username, "
+        "password and dbname, as RDS writes them; what SONICA_DATABASE_URL says besides goes first. Read at the start.",
+    )
+    aws_region: str | None = Field(None, description="Region of AWS; unset: that of the machine's own AWS settings.")
+    aws_endpoint_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Where S3, SQS and Secrets Manager are, if not at AWS: MinIO, a VPC endpoint, a test's stand-in.",
+    )
 
     host: str = Field("127.0.0.1", description="Address to serve on; any but loopback needs SONICA_AUTH=on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to serve on.")
@@ -62,6 +84,11 @@ class Settings(BaseSettings):
     song_seconds_max: float = Field(
         3 * 3600.0, gt=0, description="Longest file that `sonica ingest` takes; longer ones are mixes, not songs."
     )
+    song_bytes_max: int = Field(
+        4_000_000_000,
+        ge=1,
+        description="Largest object that is downloaded to be ingested; three hours of 24-bit stereo are 3.1 GB.",
+    )
     ingest_workers: int | None = Field(
         None, ge=1, description="Processes that `sonica ingest` decodes and extracts in; unset takes one for each core."
     )
@@ -78,12 +105,89 @@ class Settings(BaseSettings):
         le=0.05,
         description="Share of clips of no song here that may get an answer; README has how it was measured.",
     )
-    index_kind: Literal["hnsw", "compact"] = Field(
+    index_kind: Literal["hnsw", "compact", "exact", "milvus"] = Field(
         "hnsw",
-        description="How segments are kept: `hnsw` in 1 MB an hour, `compact` in 0.3, which finds a little less.",
+        description="How segments are kept: `hnsw` in 1 MB an hour, `compact` in 0.3, which finds a little less, "
+        "`exact` in 0.9, each compared, for up to 1,000 songs, or in `milvus`; docs/scale.md says which when.",
     )
     hnsw_search_depth: int = Field(256, ge=8, description="HNSW efSearch: larger finds more, slower.")
+    index_shard_segments: int | None = Field(
+        None,
+        ge=1_000,
+        description="Segments a shard of the index, 470 a song; a full one is saved once, and rebuilt alone. Each "
+        "makes searches slower, see docs/scale.md; unset: a single one.",
+    )
+    milvus_uri: str | None = Field(
+        None,
+        description="Milvus: `http://host:19530`, `https://...`, or a file ending in .db, which milvus-lite keeps in "
+        "this process alone.",
+    )
+    milvus_token: SecretStr | None = Field(
+        None, description="`user:password` or the API key of Milvus; unset where it asks for none."
+    )
+    milvus_collection: str = Field(
+        "sonica",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+        description="The alias of the collection in use; a reindexing makes another one and moves the alias.",
+    )
+    milvus_index_type: Literal["HNSW", "HNSW_SQ", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "FLAT"] = Field(
+        "HNSW", description="How Milvus keeps vectors; a change takes `sonica index build`, and IVF_PQ a server."
+    )
+    milvus_consistency: Literal["Strong", "Bounded", "Session", "Eventually"] = Field(
+        "Bounded", description="What a search is sure to see; Bounded may miss songs of the last seconds."
+    )
+    milvus_timeout_seconds: float = Field(2.0, gt=0, description="A search that takes longer is given up.")
+    milvus_batch_rows: int = Field(
+        4_000, ge=1, le=16_000, description="Rows sent at a time, 2 MB; the next go when these are taken."
+    )
+    milvus_failures_max: int = Field(3, ge=1, description="After so many failures in a row, Milvus is left alone ...")
+    milvus_retry_seconds: float = Field(1.0, gt=0, description="... for this long, then tried by one request.")
     index_poll_seconds: float = Field(2.0, gt=0, description="How often a server looks for catalogue changes.")
+
+    bundle_url: str | None = Field(
+        None,
+        description="Where bundles are published, and the server's index comes from: `s3://bucket/prefix` or a folder; "
+        "unset: an index is made from the catalogue and saved in the data folder.",
+    )
+    bundle_public_keys: str = Field(
+        "",
+        pattern=r"^\s*([A-Za-z0-9+/]{43}=\s*(,\s*|$))*$",
+        description="Who may publish: Ed25519 public keys of `sonica bundles keygen`, separated by commas, two while "
+        "one takes over from the other; unset, only a folder's bundles are believed.",
+    )
+    bundle_private_key: SecretStr | None = Field(
+        None, description="The key that `sonica bundles publish` signs by: PEM, or the file that has it."
+    )
+    bundle_dir: Path | None = Field(
+        None,
+        description="Where downloaded bundles are kept; unset takes `bundles` in the data folder, on AWS Lambda /tmp.",
+    )
+    bundle_poll_seconds: float = Field(30.0, gt=0, description="How often a server looks for a new bundle.")
+    bundle_downloads_max: int = Field(
+        4, ge=1, description="Parts of 16 MB that are downloaded at a time; more share the same line."
+    )
+    bundle_kept: int = Field(
+        3, ge=1, le=100, description="Bundles of a channel that are kept, the published one included: to go back to."
+    )
+    bundle_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="What was written later is never collected: a publisher or a download may be at work on it.",
+    )
+    bundle_deltas_max: int = Field(
+        8,
+        ge=0,
+        description="Deltas in a row before a whole bundle is published; each makes a start longer.",
+    )
+
+    origin_url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="Whom `sonica edge-node` asks for what its bundle does not know; unset: nobody.",
+    )
+    origin_seconds_max: float = Field(
+        5.0, gt=0, description="How long an edge node waits for the origin; then it says `origin_unavailable`."
+    )
 
     cache_bytes_max: int = Field(
         1_000_000_000,
@@ -132,6 +236,18 @@ class Settings(BaseSettings):
     jwt_lifetime_seconds_max: int = Field(
         900, ge=1, description="From a token's `iat` to its `exp` at most: a stolen one is good for so long."
     )
+    access_outage_seconds: float = Field(
+        300.0,
+        ge=10,
+        description="While the database is away, whoever was known goes on for so long; a key that was revoked just "
+        "before ends that late. Otherwise a revoked key ends within 10 s.",
+    )
+    history_months: int = Field(
+        24,
+        ge=1,
+        le=1200,
+        description="Whole months of recognition history that are kept, the present one besides; older ones go.",
+    )
     api_key: SecretStr | None = Field(
         None, description="The API key or token that `sonica recognize --server` sends; a server does not read it."
     )
@@ -155,6 +271,9 @@ class Settings(BaseSettings):
         False, description="On AWS Lambda, SONICA_AUTH=off is refused unless this is set, as where IAM is the guard."
     )
 
+    keep_alive_seconds: int = Field(
+        75, ge=1, description="How long an idle connection stays open: longer than balancers keep theirs (AWS: 60 s)."
+    )
     shutdown_notice_seconds: float = Field(
         0.0,
         ge=0,
@@ -181,6 +300,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least severe of what is logged."
     )
+
+    @property
+    def embeds_database(self) -> bool:
+        """Whether the database is the embedded one."""
+        return self.database_url is None and self.database_secret is None
 
     @field_validator("trusted_proxies")
     @classmethod

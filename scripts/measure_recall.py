@@ -55,7 +55,7 @@ async def measure(settings: Settings, queries: list[Fingerprint]) -> list[dict[s
     """Return a row for each search depth."""
     async with open_origin(settings) as origin:
         index, results = origin.index, []
-        vectors = index._vectors  # what is measured is beneath the port
+        vectors = index._vectors._last  # what is measured is beneath the port
         rows = [row for query in queries if len(row := segments(query))]
         exact = [vectors.nearest_exact(row, count=NEIGHBOURS)[1] for row in rows]
         voted = [song for query in queries if (song := await best_song(index, query, exact=True)) is not None]

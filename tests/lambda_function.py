@@ -108,10 +108,12 @@ def origin_function(
     *,
     snap_start: bool = False,
     messages: IO[bytes] | None = None,
+    environment: dict[str, str] | None = None,
     **settings: str,
 ) -> Iterator[Function]:
-    """Run the origin's function; settings: names without SONICA_, in lower case."""
+    """Run the origin's function; settings: names without SONICA_, in lower case; environment: more of it."""
     given = {"data_dir": str(data_dir), "auth": "on", **({"database_url": database_url} if database_url else {})}
-    environment = {f"SONICA_{name.upper()}": value for name, value in {**given, **settings}.items()}
-    with running(ROOT, HANDLER, settings=environment, snap_start=snap_start, messages=messages) as function:
+    variables = {f"SONICA_{name.upper()}": value for name, value in {**given, **settings}.items()}
+    variables |= environment or {}
+    with running(ROOT, HANDLER, settings=variables, snap_start=snap_start, messages=messages) as function:
         yield function

@@ -10,12 +10,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from redis import Redis, RedisError
+
+SLOTS = 16_384
 
 
 class RedisProcess:
@@ -72,14 +74,28 @@ def running_redis(*options: str) -> Iterator[RedisProcess]:
 
 
 @contextmanager
-def running_cluster() -> Iterator[str]:
-    """Start a cluster of one node, which holds all slots; yield its URL."""
-    port = _free_port()
-    with running_redis(*("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes")) as server:
-        with server.client() as client:
-            client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
-            wait_until(lambda: client.execute_command("CLUSTER INFO")["cluster_state"] == "ok")
-        yield f"redis+cluster://127.0.0.1:{port}"
+def running_cluster(nodes: int = 1) -> Iterator[str]:
+    """Start a cluster whose nodes share the slots evenly; yield the URL of one."""
+    with ExitStack() as stack:
+        ports = [_free_port() for _ in range(nodes)]
+        servers = [
+            stack.enter_context(running_redis("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes"))
+            for port in ports
+        ]
+        clients = [stack.enter_context(server.client()) for server in servers]
+        for number, client in enumerate(clients):
+            client.execute_command("CLUSTER", "ADDSLOTS", *range(number, SLOTS, nodes))
+            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for port in ports[1:]:
+            clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
+        for client in clients:
+            wait_until(lambda client=client: _knows_all(client, nodes))  # type: ignore[misc]
+        yield f"redis+cluster://127.0.0.1:{ports[0]}"
+
+
+def _knows_all(client: Redis, nodes: int) -> bool:
+    told = client.execute_command("CLUSTER INFO")
+    return (told["cluster_state"], int(told["cluster_size"])) == ("ok", nodes)
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -21,10 +21,11 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class CandidateSong:
-    """A song that a file may be from."""
+    """A song that a file may be from; of a degraded answer the id is known and nothing else."""
 
-    external_id: str
-    title: str
+    id: int
+    external_id: str | None
+    title: str | None
     artist: str | None
     album: str | None
     offset_ms: int
@@ -55,6 +56,7 @@ def to_line(answer: Answer) -> dict[str, object]:
         "candidates": [
             {
                 "song": candidate.external_id,
+                "song_id": candidate.id,
                 "offset_ms": candidate.offset_ms,
                 "score": candidate.score,
                 "title": candidate.title,
@@ -109,6 +111,8 @@ def _rows(answer: Answer) -> list[tuple[str, str]]:
 
 
 def _name(candidate: CandidateSong) -> str:
+    if candidate.title is None:
+        return f"song {candidate.id}, whose name the catalogue cannot tell now"
     return shown(f"{candidate.title} - {candidate.artist}" if candidate.artist else candidate.title)
 
 

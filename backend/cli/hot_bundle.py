@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from backend.cli.output import print_json, shown, stderr, stdout
 
 if TYPE_CHECKING:
+    from backend.composition import Origin
     from backend.settings import Settings
 
 FILE_NAME = "hot-index.bundle"  # in the data folder
@@ -33,27 +34,13 @@ class Written:
 
 async def write_hot_bundle(settings: Settings, count: int, output: Path | None) -> Written:
     """Write the bundle of the most popular songs; raises NotReady for an empty catalogue, StorageUnavailable."""
-    from rich.progress import track
     from sonica_fingerprint.bundle import read_bundle
 
     from backend.composition import open_origin
-    from backend.errors import NotReady
-    from backend.search.hot_bundle import EDGE_FALSE_ACCEPT_RATE, make_bundle
 
     path = output or settings.data_dir / FILE_NAME
-    limits = {
-        "clip_seconds_max": settings.clip_seconds_max,
-        "candidates_max": settings.candidates_max,
-        "false_accept_rate": min(EDGE_FALSE_ACCEPT_RATE, settings.false_accept_rate),
-    }
     async with open_origin(settings) as origin:
-        songs = await origin.catalogue.popular(count)
-        if not songs:
-            raise NotReady("the catalogue has no songs yet: take some in by `sonica ingest`")
-        console = stderr()
-        by_id = sorted(songs, key=lambda song: song.id)
-        counted = track(by_id, "bundle", console=console, disable=not console.is_terminal)
-        body = await asyncio.to_thread(make_bundle, origin.index, counted, limits=limits)
+        body = await make_hot_bundle(origin, count)
     _put_in_place(path, body)
     bundle = read_bundle(body)
     return Written(
@@ -65,6 +52,28 @@ async def write_hot_bundle(settings: Settings, count: int, output: Path | None) 
         bytes=len(body),
         sha256=bundle.sha256,
     )
+
+
+async def make_hot_bundle(origin: Origin, count: int) -> bytes:
+    """Return the bundle of the most popular songs; raises NotReady for an empty catalogue."""
+    from rich.progress import track
+
+    from backend.errors import NotReady
+    from backend.search.hot_bundle import EDGE_FALSE_ACCEPT_RATE, make_bundle
+
+    settings = origin.settings
+    limits = {
+        "clip_seconds_max": settings.clip_seconds_max,
+        "candidates_max": settings.candidates_max,
+        "false_accept_rate": min(EDGE_FALSE_ACCEPT_RATE, settings.false_accept_rate),
+    }
+    songs = await origin.catalogue.popular(count)
+    if not songs:
+        raise NotReady("the catalogue has no songs yet: take some in by `sonica ingest`")
+    console = stderr()
+    by_id = sorted(songs, key=lambda song: song.id)
+    counted = track(by_id, "bundle", console=console, disable=not console.is_terminal)
+    return await asyncio.to_thread(make_bundle, origin.index, counted, limits=limits)
 
 
 def show_bundle(written: Written, *, as_json: bool) -> None:

@@ -14,7 +14,7 @@ from backend.cli.options import DataDir, Json, settings_from
 from backend.cli.output import print_json, reporting, stdout
 
 if TYPE_CHECKING:
-    from backend.search.faiss_index import IndexStatus
+    from backend.search.index import IndexStatus
     from backend.settings import Settings
 
 index_commands = typer.Typer(help="Build the search index, or see what it holds.", no_args_is_help=True)

@@ -49,12 +49,8 @@ def _answer(file: str, recognition: Recognition) -> Answer:
 
 
 def _candidate(found: SongMatch) -> CandidateSong:
-    details, match = found.song.details, found.match
-    return CandidateSong(
-        details.external_id,
-        details.title,
-        details.artist,
-        details.album,
-        match.offset_ms,
-        round(match.score, 6),
-    )
+    match, place = found.match, (found.match.offset_ms, round(found.match.score, 6))
+    if found.song is None:
+        return CandidateSong(match.song_id, None, None, None, None, *place)
+    details = found.song.details
+    return CandidateSong(match.song_id, details.external_id, details.title, details.artist, details.album, *place)

@@ -25,8 +25,10 @@ def settings_from(data_dir: Path | None, **changed: object) -> Settings:
     from pydantic import ValidationError
 
     from backend.errors import InvalidRequest
+    from backend.observability.logs import configure_logging
     from backend.settings import Settings
 
+    configure_logging("WARNING")  # what a command did is its output's to say; stdout is for that alone
     given = {"data_dir": data_dir, **changed}
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]

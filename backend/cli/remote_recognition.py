@@ -142,5 +142,11 @@ def _found(file: str, body: Mapping[str, Any]) -> Answer:
 def _candidate(found: Mapping[str, Any]) -> CandidateSong:
     song = found["song"]
     return CandidateSong(
-        song["external_id"], song["title"], song["artist"], song["album"], found["offset_ms"], found["score"]
+        song["id"],
+        song["external_id"],
+        song["title"],
+        song["artist"],
+        song["album"],
+        found["offset_ms"],
+        found["score"],
     )

@@ -30,6 +30,8 @@ def test_commands_are_those_of_the_documentation() -> None:
     assert set(ALL) - GROUPS == {
         "sonica serve",
         "sonica ingest",
+        "sonica ingest failures",
+        "sonica ingest worker",
         "sonica recognize",
         "sonica fingerprint",
         "sonica songs list",
@@ -76,7 +78,7 @@ def test_help_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["ingest", "s3://bucket/songs"], "s3:// is not read by this version"),
+        (["ingest", "s3://bucket/songs.csv"], "lists and manifests are read from this machine"),
         (["ingest", "/no/such/folder"], "/no/such/folder does not exist"),
         (["recognize", "--server", "example", "x.wav"], "--server takes a URL"),
     ],

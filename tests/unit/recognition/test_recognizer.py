@@ -110,17 +110,32 @@ async def test_silence_and_short_clips_say_so(tmp_path):
     assert (await recognizer.recognize_clip(clip_of(1, seconds=0.5))).reason == "too_short"
 
 
-async def test_failed_catalogue_is_an_error_and_not_kept(tmp_path, monkeypatch):
+async def away(_ids):
+    raise CatalogueUnavailable()
+
+
+async def test_match_is_given_without_its_song_and_not_kept_when_the_catalogue_is_away(tmp_path, monkeypatch):
     recognizer, catalogue, _ = await recognizer_of(tmp_path, 1)
     with monkeypatch.context() as patched:
-
-        async def away(_ids):
-            raise CatalogueUnavailable()
-
         patched.setattr(catalogue, "songs", away)
-        with pytest.raises(CatalogueUnavailable):
-            await recognizer.recognize_clip(clip_of(1))
-    assert (await recognizer.recognize_clip(clip_of(1))).status == "match"
+        degraded = await recognizer.recognize_clip(clip_of(1))
+    whole = await recognizer.recognize_clip(clip_of(1))
+
+    assert (degraded.status, degraded.degraded, degraded.matches[0].song) == ("match", True, None)
+    assert (whole.degraded, whole.cache, whole.matches[0].song.id) == (False, "miss", 1)
+    assert degraded.matches[0].match.song_id == 1
+    assert degraded.matches[0].match.offset_ms == whole.matches[0].match.offset_ms
+    assert degraded.matches[0].match.score == whole.matches[0].match.score
+
+
+async def test_match_has_its_song_when_that_is_cached_and_the_catalogue_is_away(tmp_path, monkeypatch):
+    recognizer, catalogue, _ = await recognizer_of(tmp_path, 1)
+    await recognizer.recognize_clip(clip_of(1))
+    monkeypatch.setattr(catalogue, "songs", away)
+
+    another = await recognizer.recognize_clip(clip_of(1, start=5.0))
+
+    assert (another.cache, another.degraded, another.matches[0].song.id) == ("miss", False, 1)
 
 
 async def test_damaged_clip_is_an_error(tmp_path):
