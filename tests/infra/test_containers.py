@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -182,7 +183,6 @@ def test_service_starts_answers_and_stops_where_only_its_data_can_be_written(whe
             assert line, server.stderr.read()[-3000:]
             url = json.loads(line)["url"]
             status = Path(f"/proc/{server.pid}/status").read_text()
-            loaded = Path(f"/proc/{server.pid}/maps").read_text()
             readiness = httpx.get(f"{url}/readyz", timeout=PATIENCE_SECONDS)
             check = [part.replace("http://127.0.0.1:8000", url) for part in health_check(STAGES["runtime"])]
             well = subprocess.run([sys.executable, *check[1:]], check=False).returncode
@@ -196,7 +196,7 @@ def test_service_starts_answers_and_stops_where_only_its_data_can_be_written(whe
             server.wait(PATIENCE_SECONDS)
         unwell = subprocess.run([sys.executable, *check[1:]], capture_output=True, check=False).returncode
 
-    assert (readiness.status_code, well, server.returncode) == (200, 0, 0)
+    assert (readiness.status_code, heard.status_code, well, server.returncode) == (200, 200, 0, 0)
     assert unwell == 1
     kernel = tmp_path / "site/sonica_fingerprint/_native.abi3.so"
     assert f" {kernel.stat().st_ino} " in loaded  # the wheel's, not this checkout's

@@ -106,5 +106,5 @@ async def test_function_is_restored_when_the_database_is_away(
             await connection.execute(f"alter database moved rename to {name}")
         back = function(http_api_event(Request("/readyz")))
 
-    assert content_of(away)["code"] == "not_ready"
-    assert content_of(back)["status"] == "ready"
+    assert [content_of(answer)["status"] for answer in (away, back)] == ["ready", "ready"]
+    assert [content_of(answer)["degraded"] for answer in (away, back)] == [["catalogue"], []]
