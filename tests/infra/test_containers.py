@@ -184,6 +184,13 @@ def test_service_starts_answers_and_stops_where_only_its_data_can_be_written(whe
             url = json.loads(line)["url"]
             status = Path(f"/proc/{server.pid}/status").read_text()
             readiness = httpx.get(f"{url}/readyz", timeout=PATIENCE_SECONDS)
+            heard = httpx.post(
+                f"{url}/v1/recognize",
+                content=random.Random(1).randbytes(64_000),
+                headers={"Content-Type": "audio/L16;rate=16000;channels=1"},
+                timeout=PATIENCE_SECONDS,
+            )
+            loaded = Path(f"/proc/{server.pid}/maps").read_text()
             check = [part.replace("http://127.0.0.1:8000", url) for part in health_check(STAGES["runtime"])]
             well = subprocess.run([sys.executable, *check[1:]], check=False).returncode
             written = subprocess.run(
