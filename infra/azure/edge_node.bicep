@@ -44,11 +44,10 @@ param domainName string = ''
 @description('Resource ID of the certificate for it in the environment.')
 param certificateId string = ''
 
-@description('CPUs of a replica: Azure has 0.25 to 4, with 2 Gi of memory for each.')
-param cpu string = '1.0'
-
-@description('Memory of a replica, twice the CPUs.')
-param memory string = '2Gi'
+@description('CPUs of a replica, each with 2 Gi of memory.')
+@minValue(1)
+@maxValue(4)
+param cpus int = 1
 
 @description('Replicas that there always are: one that starts must fetch its bundle first.')
 @minValue(1)
@@ -206,12 +205,12 @@ resource node 'Microsoft.App/containerApps@2024-03-01' = {
         {
           name: 'edge-node'
           image: '${registry.properties.loginServer}/sonica/edge-node@${imageDigest}'
-          resources: { cpu: json(cpu), memory: memory }
+          resources: { cpu: cpus, memory: '${2 * cpus}Gi' }
           env: [
             { name: 'AWS_ACCESS_KEY_ID', secretRef: 'access-key-id' }
             { name: 'AWS_SECRET_ACCESS_KEY', secretRef: 'secret-access-key' }
-            { name: 'OMP_NUM_THREADS', value: '1' } // or each library counts the host's CPUs
-            { name: 'PYTHON_CPU_COUNT', value: '1' }
+            { name: 'OMP_NUM_THREADS', value: string(cpus) } // or each library counts the host's CPUs
+            { name: 'PYTHON_CPU_COUNT', value: string(cpus) }
             { name: 'SONICA_AWS_REGION', value: bundleRegion }
             { name: 'SONICA_BUNDLE_PUBLIC_KEYS', value: bundlePublicKeys }
             { name: 'SONICA_BUNDLE_URL', value: bundleUrl }
@@ -260,4 +259,4 @@ resource node 'Microsoft.App/containerApps@2024-03-01' = {
 output hostName string = node.properties.configuration.ingress.fqdn
 
 @description('Value of the TXT record asuid.DOMAIN, by which Azure knows that the domain is yours.')
-output verification string = environment.properties.customDomainConfiguration.customDomainVerificationId
+output verification string = node.properties.customDomainVerificationId

@@ -13,13 +13,13 @@ resource "google_compute_security_policy" "listeners" {
   name = var.name
 
   rule {
-    description = "Recognition, and whether it is alive; /readyz is for Cloud Run."
+    description = "Recognition alone; /livez and /readyz are for Cloud Run."
     priority    = 100
     action      = "deny(404)"
 
     match {
       expr {
-        expression = "!(request.path == '/v1/recognize' || request.path == '/recognize' || request.path == '/livez')"
+        expression = "!(request.path == '/v1/recognize' || request.path == '/recognize')"
       }
     }
   }
