@@ -97,7 +97,7 @@ resource "google_cloud_run_v2_service" "node" {
           value_source {
             secret_key_ref {
               secret  = env.value
-              version = "latest"
+              version = var.keys_version
             }
           }
         }

@@ -64,6 +64,12 @@ variable "secret_access_key_secret" {
   type        = string
 }
 
+variable "keys_version" {
+  description = "Version of both secrets; another one makes new instances, which take the new keys."
+  type        = string
+  default     = "1"
+}
+
 variable "origin_url" {
   description = "Whom a node asks for what its bundle does not know."
   type        = string

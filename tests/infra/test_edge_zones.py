@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ Block = dict[str, Any]
 needs_terraform = pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is missing")
 
 
+@cache
 def written(kind: str) -> list[Block]:
     """Return the blocks of a kind in all of Google's files."""
     files = sorted(GOOGLE.glob("*.tf"))
@@ -173,7 +175,8 @@ def test_nodes_may_read_two_secrets_and_nothing_else() -> None:
         "google_secret_manager_secret_iam_member.node": "roles/secretmanager.secretAccessor",
         "google_cloud_run_v2_service_iam_member.balancer": "roles/run.invoker",
     }
-    assert resources()["google_secret_manager_secret_iam_member.node"]["for_each"] == "${local.secrets}"
+    readable = resources()["google_secret_manager_secret_iam_member.node"]
+    assert (readable["for_each"], readable["secret_id"]) == ("${local.secrets}", "${each.value}")
 
 
 def test_listeners_come_by_tls_through_the_balancer_alone() -> None:
