@@ -103,8 +103,13 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server if it runs, and wait until it has."""
-        if self._status() is not None:
+        if self._status() is None:
+            return
+        try:
             self._pg_ctl("stop", "-m", "fast")
+        except CatalogueUnavailable:
+            if self._status() is not None:  # else it ended by itself at this moment
+                raise
 
     def _status(self) -> str | None:
         """Return `ready`, `starting` or `stopping` as the server says, None when it does not run."""
