@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from backend.accounts.authenticator import Authenticator
 from backend.accounts.issuer import token_verifier
@@ -28,9 +30,10 @@ from backend.catalogue.embedded import EmbeddedPostgres
 from backend.catalogue.history import PostgresHistory
 from backend.catalogue.migrations import migrate, pending
 from backend.catalogue.postgres import PostgresCatalogue
+from backend.errors import CatalogueUnavailable
 from backend.ingestion.ingester import Extract, Plan
 from backend.ingestion.intake import Intake
-from backend.ports import ChangeLog, ObjectStore, Turns
+from backend.ports import ChangeLog, ObjectStore
 from backend.recognition.recognizer import RecognitionLimits, Recognizer
 from backend.search.faiss_index import FaissIndex
 from backend.search.index import SearchIndex
@@ -40,6 +43,8 @@ from backend.settings import Settings
 
 if TYPE_CHECKING:
     from backend.objects.queue import Queue
+
+_log = structlog.stdlib.get_logger("sonica.start")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +124,13 @@ async def restore_database(settings: Settings, path: Path) -> Manifest:
 @asynccontextmanager
 async def open_catalogue(settings: Settings) -> AsyncIterator[PostgresCatalogue]:
     """Connect to the catalogue; the embedded database's schema is brought up to date, a given one's is left alone."""
-    async with _cached_catalogue(settings) as (catalogue, _):
+    async with _catalogue(settings) as catalogue, open_cache(settings, catalogue) as cache:
+        catalogue.after_change(cache.songs.forget)
         yield catalogue
 
 
 @asynccontextmanager
-async def _cached_catalogue(settings: Settings) -> AsyncIterator[tuple[PostgresCatalogue, Cache]]:
-    """Connect to the catalogue and its cache, which forgets what changes."""
+async def _catalogue(settings: Settings, *, may_be_away: bool = False) -> AsyncIterator[PostgresCatalogue]:
     async with _database(settings) as url:
         if settings.embeds_database:
             await migrate(url)
@@ -134,25 +139,40 @@ async def _cached_catalogue(settings: Settings) -> AsyncIterator[tuple[PostgresC
             pool_max=settings.database_pool_max,
             timeout_seconds=settings.database_timeout_seconds,
             breaker=Breaker(failures_max=settings.database_failures_max, retry_seconds=settings.database_retry_seconds),
+            may_be_away=may_be_away,
         )
         try:
-            async with open_cache(settings, catalogue) as cache:
-                catalogue.after_change(cache.songs.forget)
-                yield catalogue, cache
+            yield catalogue
         finally:
             await catalogue.close()
 
 
+def open_servers_origin(settings: Settings) -> AbstractAsyncContextManager[Origin]:
+    """Open the origin for a server: where there is an index to answer from, a database of yours may be away."""
+    return open_origin(settings, catalogue_may_be_away=not settings.embeds_database)
+
+
 @asynccontextmanager
-async def open_origin(settings: Settings, *, fresh_index: bool = False) -> AsyncIterator[Origin]:
-    """Open catalogue and index; `fresh_index` ignores stored snapshots and builds from the catalogue."""
+async def open_origin(
+    settings: Settings, *, fresh_index: bool = False, catalogue_may_be_away: bool = False
+) -> AsyncIterator[Origin]:
+    """Open catalogue and index.
+
+    fresh_index: ignores stored snapshots and builds from the catalogue. catalogue_may_be_away: a snapshot or bundle
+    does without it, and is caught up later.
+    """
     async with (
-        _cached_catalogue(settings) as (catalogue, cache),
+        _catalogue(settings, may_be_away=catalogue_may_be_away) as catalogue,
         _accounts(settings, catalogue) as accounts,
         AsyncExitStack() as stack,
     ):
         changes = FollowedChanges(catalogue)
         index, bundles = await stack.enter_async_context(_index(settings, changes, catalogue, fresh=fresh_index))
+        if catalogue.away is not None:
+            _go_on_alone(index, catalogue.away)
+        name = index.catalogue if isinstance(index, FaissIndex) else None
+        cache = await stack.enter_async_context(open_cache(settings, catalogue, name=name))
+        catalogue.after_change(cache.songs.forget)
         changes.after_change(cache.songs.forget)
         with closing(_decoder(settings)) as decoder:
             recognizer = Recognizer(
@@ -163,24 +183,37 @@ async def open_origin(settings: Settings, *, fresh_index: bool = False) -> Async
                 limits=RecognitionLimits(
                     candidates_max=settings.candidates_max,
                     false_accept_rate=settings.false_accept_rate,
+                    other_speeds=settings.other_speeds,
                 ),
             )
             yield Origin(settings, catalogue, index, recognizer, cache, accounts, bundles)
 
 
+def _go_on_alone(index: SearchIndex, away: CatalogueUnavailable) -> None:
+    """Say that the server starts without its catalogue; raises CatalogueUnavailable where it has nothing else."""
+    if not index.caught_up_at:
+        raise CatalogueUnavailable(f"{away.detail}; there is no saved index here to answer from without it") from away
+    _log.warning(
+        "started_without_catalogue", error=away.detail, index_version=index.version, songs=index.status().songs
+    )
+
+
 @asynccontextmanager
 async def _index(
-    settings: Settings, changes: ChangeLog, turns: Turns, *, fresh: bool
+    settings: Settings, changes: ChangeLog, catalogue: PostgresCatalogue, *, fresh: bool
 ) -> AsyncIterator[tuple[FaissIndex | MilvusIndex, BundleFollower | None]]:
     if settings.index_kind == "milvus":
+        if catalogue.away is not None:
+            raise catalogue.away
         milvus = await asyncio.to_thread(Milvus, settings)
         try:
-            yield await MilvusIndex.open(milvus, changes, turns, fresh=fresh), None
+            yield await MilvusIndex.open(milvus, changes, catalogue, fresh=fresh), None
         finally:
             await asyncio.to_thread(milvus.close)
         return
+    alone = catalogue.away is not None
     if settings.bundle_url is not None and not fresh:
-        yield await open_bundled_index(settings, changes, kind=settings.index_kind)
+        yield await open_bundled_index(settings, changes, kind=settings.index_kind, alone=alone)
         return
     index = await FaissIndex.open(
         settings.data_dir / "index",
@@ -189,6 +222,7 @@ async def _index(
         kind=settings.index_kind,
         shard_segments=settings.index_shard_segments,
         fresh=fresh,
+        alone=alone,
     )
     yield index, None
 

@@ -8,6 +8,9 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sonica_fingerprint import OTHER_SPEEDS
+
+_SPEED = r"(0\.[89]\d?|1\.[01]\d?|1\.20?)"
 
 
 class Settings(BaseSettings):
@@ -104,6 +107,13 @@ class Settings(BaseSettings):
         ge=0.0001,
         le=0.05,
         description="Share of clips of no song here that may get an answer; README has how it was measured.",
+    )
+    speeds: str = Field(
+        ",".join(map(str, OTHER_SPEEDS)),
+        pattern=rf"^(off|{_SPEED}(,{_SPEED}){{0,3}})$",
+        description="A clip without an answer is looked at again as if it played at these speeds, 0.8 to 1.2 in whole "
+        "per cents, four at most: each costs another extraction and search, and may give a tenth of the false answers; "
+        "`off` for none.",
     )
     index_kind: Literal["hnsw", "compact", "exact", "milvus"] = Field(
         "hnsw",
@@ -300,6 +310,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="The least severe of what is logged."
     )
+
+    @property
+    def other_speeds(self) -> tuple[float, ...]:
+        """The speeds that a clip without an answer is looked at again at."""
+        return () if self.speeds == "off" else tuple(map(float, self.speeds.split(",")))
 
     @property
     def embeds_database(self) -> bool:

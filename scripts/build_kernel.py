@@ -16,7 +16,10 @@ from pathlib import Path
 KERNEL = Path(__file__).parents[1] / "wasm" / "kernel"
 STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "trunk.c", "embedding.c", "resample.c"]
 STAGES += ["hot_index.c", "hot_search.c", "hot_votes.c", "hot_alignment.c"]
-HOSTS = {"native": ["python_module.c", "python_hot_index.c"], "wasm": ["wasm_module.c", "wasm_hot_index.c"]}
+HOSTS = {
+    "native": ["python_module.c", "python_hot_index.c"],
+    "wasm": ["wasm_module.c", "wasm_resample.c", "wasm_hot_index.c"],
+}
 # -ffp-contract=off: a fused multiply-add rounds once, WebAssembly has none.
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-Wall", "-Wextra", "-Werror"]
 FLAGS += ["-g0", "-Wno-c23-extensions", "-Wno-unused-const-variable"]  # #embed is C23; no file uses every table

@@ -46,6 +46,7 @@ async def open_in_memory_origin(settings: Settings) -> AsyncIterator[Origin]:
             limits=RecognitionLimits(
                 candidates_max=settings.candidates_max,
                 false_accept_rate=settings.false_accept_rate,
+                other_speeds=settings.other_speeds,
             ),
         )
         yield Origin(settings, cast(PostgresCatalogue, catalogue), index, recognizer, cache)

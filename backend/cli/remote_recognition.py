@@ -12,8 +12,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import numpy as np
 import typer
-from sonica_fingerprint import CONTENT_TYPE, encode, extract
+from numpy.typing import NDArray
+from sonica_fingerprint import CONTENT_TYPE, OTHER_SPEEDS, encode, extract
 
 from backend.audio.decode import decode
 from backend.audio.fingerprints import is_fingerprint
@@ -42,10 +44,8 @@ async def remote_recognition(url: str, settings: Settings, *, fingerprints: bool
                 clip = await asyncio.to_thread(read_clip, file, settings)
             except InputError as error:
                 return Answer(file, "error", problem=problem(error))
-            light = await asyncio.to_thread(_lightened, clip, settings) if fingerprints else clip
-            response = await _posted(client, light)
-            if light is not clip and _refuses_fingerprints(response):
-                response = await _posted(client, clip)
+            samples = await asyncio.to_thread(_samples, clip, settings) if fingerprints else None
+            response = await (_posted(client, clip) if samples is None else _posted_lightly(client, samples, clip))
             return _answer(file, response, as_json=as_json)
 
         yield ask
@@ -61,21 +61,29 @@ def _checked(url: str) -> str:
     return url.rstrip("/")
 
 
-def _lightened(clip: bytes, settings: Settings) -> bytes:
-    """Return the fingerprint of a clip; the clip itself where it is one, or where only the server may read it."""
+def _samples(clip: bytes, settings: Settings) -> NDArray[np.float32] | None:
+    """Return what a clip sounds like; None where it is a fingerprint, or where only the server may read it."""
     if is_fingerprint(clip):
-        return clip
+        return None
     try:
-        return encode(extract(decode(clip, limits=DecoderLimits.from_settings(settings))))
+        return decode(clip, limits=DecoderLimits.from_settings(settings))
     except (InputError, DecoderUnavailable):
-        return clip
+        return None
 
 
-def _refuses_fingerprints(response: httpx.Response) -> bool:
-    if response.status_code not in (415, 422):
-        return False
-    found = _document(response)
-    return found is not None and found.get("code") in FINGERPRINT_REFUSALS
+async def _posted_lightly(client: httpx.AsyncClient, samples: NDArray[np.float32], clip: bytes) -> httpx.Response:
+    """Post fingerprints, at other speeds too where there is no answer; the clip to a server that takes none."""
+    response = await _posted(client, encode(await asyncio.to_thread(extract, samples)))
+    said = _document(response) or {}
+    if response.status_code in (415, 422) and said.get("code") in FINGERPRINT_REFUSALS:
+        return await _posted(client, clip)
+    if said.get("reason") != "below_threshold":
+        return response
+    for speed in OTHER_SPEEDS:
+        other = await _posted(client, encode(await asyncio.to_thread(extract, samples, speed)))
+        if (_document(other) or {}).get("status") == "match":
+            return other
+    return response
 
 
 async def _posted(client: httpx.AsyncClient, clip: bytes) -> httpx.Response:

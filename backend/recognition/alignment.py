@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +19,9 @@ SHIFTS = np.arange(-6, 7, dtype=np.float32)  # steps around the voted offset
 OVERLAP_MIN = 0.6  # of the clip's segments must lie within the song, or it could be anything
 ELSEWHERE_STEPS = 3  # so far away a segment overlaps with itself by 60 % and looks like another
 NO_OVERLAP = -1.0  # the similarity of what was not compared
-_NOWHERE = -(1 << 20)
+ROWS = 16  # that are multiplied at a time: more go to BLAS's threads, which twice as many requests would wait for
+
+_CHANGES = len(SPEEDS) * len(SHIFTS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,49 +48,103 @@ def align(query: Fingerprint, candidates: Sequence[Candidate]) -> list[Alignment
     """Return each candidate's best alignment, most similar first."""
     if not candidates:
         return []
-    similarities, rows = _grid(query, candidates)
-    each = np.arange(len(candidates))
-    speeds, shifts = np.unravel_index(similarities.reshape(len(each), -1).argmax(axis=1), similarities.shape[1:])
-    along = similarities[each, speeds]
-    heard = rows[each, speeds, shifts]
-    heard = np.where(_loud(query)[heard], heard, -1)
-    found = zip(candidates, speeds, shifts, along[each, shifts], _sharpness(along, shifts), heard, strict=True)
+    loud = _loud(query)
+    products, steps = _compared(query, candidates)
+    products[..., ~loud] = 0
+    table = _heard_after(query.segments, query.thinning)
+    rows = table.take(steps, axis=0, mode="clip")
+    similarities = _similarities(products, rows, loud, expected=_expected(query, loud))
+    each, best = np.arange(len(candidates)), similarities.argmax(axis=1)
+    speeds, shifts = np.divmod(best, len(SHIFTS))
+    along = similarities.reshape(len(each), len(SPEEDS), -1)[each, speeds]
+    heard = rows[each, :, best]
+    found = zip(
+        candidates,
+        SHIFTS[shifts].tolist(),
+        SPEEDS[speeds].tolist(),
+        along[each, shifts].tolist(),
+        _sharpness(along, shifts).tolist(),
+        np.where(loud[heard], heard, -1),
+        strict=True,
+    )
     alignments = [
         Alignment(
             candidate=candidate,
-            offset_steps=float(candidate.offset_steps + SHIFTS[shift]),
-            speed=float(SPEEDS[speed]),
-            similarity=float(similarity),
-            sharpness=float(sharpness),
+            offset_steps=candidate.offset_steps + shift,
+            speed=speed,
+            similarity=similarity,
+            sharpness=sharpness,
             heard=segments[: len(candidate.positions)],
         )
-        for candidate, speed, shift, similarity, sharpness, segments in found
+        for candidate, shift, speed, similarity, sharpness, segments in found
     ]
     return sorted(alignments, key=lambda alignment: -alignment.similarity)
 
 
-def _grid(query: Fingerprint, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Lay every candidate along the query at every speed and shift.
+def _compared(query: Fingerprint, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Compare what is stored around each candidate with all that is heard.
 
-    Return the similarities, (candidates, speeds, shifts), and which query segment is heard at each stored one,
-    (candidates, speeds, shifts, stored), which is `query.segments` where there is none.
+    Return inner products, (candidates, stored, query segments + 1), 0 with the last one, which is nowhere; and which
+    row of `_heard_after` each stored segment is at, (candidates, stored).
     """
-    loud = _loud(query)
-    heard = np.frombuffer(query.embeddings, np.int8).reshape(-1, DIMENSIONS).astype(np.float32)
-    positions, stored = _padded(candidates)
-    cosines = np.zeros((*positions.shape, len(loud)), np.float32)  # the last one is of no segment: 0
-    cosines[..., :-1] = stored @ heard.T / EMBEDDING_SCALE**2
-    cosines[..., ~loud] = 0
-    starts = np.array([candidate.offset_steps for candidate in candidates], np.float32)[:, None] + SHIFTS
-    heard_at = (positions[:, None, None, :] - starts[:, None, :, None]) / (SPEEDS[:, None, None] * query.thinning)
-    rows = np.rint(heard_at, out=heard_at).astype(np.int64)
-    rows = np.minimum(rows.view(np.uint64), query.segments).view(np.int64)  # negative ones are large without a sign
-    firsts = np.arange(positions.size).reshape(len(candidates), 1, 1, -1) * len(loud)
-    totals = cosines.take(rows + firsts).sum(axis=3)
-    counts = loud.take(rows).sum(axis=3)
-    expected = max(1.0, float(loud.sum()) * query.thinning / CATALOGUE_THINNING)
-    means = totals / np.maximum(counts, np.floor(expected))
-    return np.where(counts >= OVERLAP_MIN * expected, means, NO_OVERLAP), rows
+    lengths = np.array([len(candidate.positions) for candidate in candidates])
+    there = np.arange(max(1, lengths.max())) < lengths[:, None]
+    starts = np.repeat([candidate.offset_steps for candidate in candidates], lengths)
+    steps = np.zeros(there.shape, np.int64)
+    steps[there] = (
+        np.concatenate([candidate.positions for candidate in candidates]) - starts - _first_step(query.thinning)
+    )
+    heard = np.frombuffer(query.embeddings, np.int8).reshape(-1, DIMENSIONS)
+    products = np.zeros((*there.shape, query.segments + 1), np.float32)
+    products[there, :-1] = _products(np.concatenate([candidate.embeddings for candidate in candidates]), heard)
+    return products, steps
+
+
+def _products(stored: NDArray[np.int8], heard: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Return the inner products of all with all, (stored, heard)."""
+    rows = np.zeros((-(-len(stored) // ROWS), ROWS, DIMENSIONS), np.float32)
+    rows.reshape(-1, DIMENSIONS)[: len(stored)] = stored
+    products: NDArray[np.float32] = rows @ heard.T.astype(np.float32)
+    return products.reshape(-1, len(heard))[: len(stored)]
+
+
+def _similarities(
+    products: NDArray[np.float32], rows: NDArray[np.int64], loud: NDArray[np.bool_], *, expected: float
+) -> NDArray[np.float32]:
+    """Return the mean cosine of each candidate at every speed and shift, (candidates, speeds * shifts).
+
+    Products are whole numbers and so are their sums, which float32 holds exactly: equal fits are found equal.
+    """
+    firsts = np.arange(0, products.size, products.shape[2]).reshape(*products.shape[:2], 1)
+    totals = products.take(rows + firsts).sum(axis=1)
+    counts = loud.astype(np.float32).take(rows).sum(axis=1)
+    means = totals / (np.maximum(counts, np.floor(expected)) * np.float32(EMBEDDING_SCALE**2))
+    return np.where(counts >= OVERLAP_MIN * expected, means, NO_OVERLAP)
+
+
+def _expected(query: Fingerprint, loud: NDArray[np.bool_]) -> float:
+    """Return how many stored segments lie beside what is heard of the query, where the song goes on."""
+    return max(1.0, float(loud.sum()) * query.thinning / CATALOGUE_THINNING)
+
+
+@lru_cache(maxsize=32)  # clips are of few lengths; 20 s take 0.2 MB
+def _heard_after(segments: int, thinning: int) -> NDArray[np.int64]:
+    """Return which query segment is heard so many steps after the voted start, (steps, speeds * shifts).
+
+    The first row is of `_first_step` and of all before: none is heard there, which is `segments`; nor is at the last.
+    """
+    first, last = _first_step(thinning), SHIFTS[-1] + SPEEDS.max() * thinning * (segments + 1)
+    steps = np.arange(first, math.ceil(last) + 1, dtype=np.float32)
+    rows = np.rint((steps[:, None, None] - SHIFTS) / (SPEEDS[:, None] * np.float32(thinning))).astype(np.int64)
+    rows[(rows < 0) | (rows >= segments)] = segments
+    rows = rows.reshape(len(steps), _CHANGES)
+    rows.flags.writeable = False
+    return rows
+
+
+def _first_step(thinning: int) -> int:
+    """Return a step so early that nothing is heard there at any speed and shift."""
+    return int(SHIFTS[0]) - 2 * thinning
 
 
 def _loud(query: Fingerprint) -> NDArray[np.bool_]:
@@ -104,14 +162,3 @@ def _sharpness(similarities: NDArray[np.float32], shifts: NDArray[np.intp]) -> N
     counts = elsewhere.sum(axis=1)
     means = np.where(elsewhere, similarities, 0).sum(axis=1) / np.maximum(counts, 1)
     return np.where(counts > 0, similarities[np.arange(len(shifts)), shifts] - means, 0)
-
-
-def _padded(candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Stack what is stored around the candidates: positions (candidates, stored), embeddings (.., .., 128)."""
-    longest = max(1, *(len(candidate.positions) for candidate in candidates))
-    positions = np.full((len(candidates), longest), _NOWHERE, np.float32)
-    embeddings = np.zeros((len(candidates), longest, DIMENSIONS), np.float32)
-    for n, candidate in enumerate(candidates):
-        positions[n, : len(candidate.positions)] = candidate.positions
-        embeddings[n, : len(candidate.positions)] = candidate.embeddings
-    return positions, embeddings

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from sonica_fingerprint import Fingerprint, extract
+import numpy as np
+from numpy.typing import NDArray
+from sonica_fingerprint import OTHER_SPEEDS, Fingerprint, extract
 
 from backend.audio.decoder import Decoder
 from backend.audio.pcm import PcmFormat
@@ -24,6 +27,7 @@ class RecognitionLimits:
 
     candidates_max: int
     false_accept_rate: float
+    other_speeds: tuple[float, ...] = OTHER_SPEEDS  # that a clip without an answer is looked at again at
 
 
 class Recognizer:
@@ -47,15 +51,24 @@ class Recognizer:
     async def recognize_clip(self, clip: bytes, *, pcm: PcmFormat | None = None) -> Recognition:
         """Recognize encoded audio, or headerless samples of the form `pcm`.
 
-        Raises UnsupportedAudio, UndecodableAudio.
+        A clip without an answer is looked at again at other speeds, and the most probable answer given. The timings of
+        a step are those of all tries. Raises UnsupportedAudio, UndecodableAudio.
         """
         timings: dict[str, float] = {}
         with _timed(timings, "total", as_span="recognize"):
             with _timed(timings, "decode"):
                 samples = await self._decoder.decode(clip, pcm=pcm)
-            with _timed(timings, "extract"):
-                query = await asyncio.to_thread(extract, samples)
-            recognition = await self.recognize(query)
+            tries = [await self._recognize_samples(samples)]
+            if tries[0].reason == "below_threshold":
+                tries += [await self._recognize_samples(samples, speed) for speed in self._limits.other_speeds]
+        best = max(tries, key=lambda each: each.matches[0].match.score if each.matches else 0.0)  # of equals the first
+        return replace(best, timings_ms=_sums(each.timings_ms for each in tries) | timings)
+
+    async def _recognize_samples(self, samples: NDArray[np.float32], speed: float = 1.0) -> Recognition:
+        timings: dict[str, float] = {}
+        with _timed(timings, "extract"):
+            query = await asyncio.to_thread(extract, samples, speed)
+        recognition = await self.recognize(query)
         return replace(recognition, timings_ms=recognition.timings_ms | timings)
 
     async def recognize(self, query: Fingerprint) -> Recognition:
@@ -125,6 +138,13 @@ def _within(match: Match, song: Song | None) -> Match:
         query_end_ms = segment.query_end_ms - round(beyond_ms / segment.speed)
         segments.append(replace(segment, query_end_ms=query_end_ms, song_end_ms=segment.song_end_ms - beyond_ms))
     return replace(match, segments=tuple(segments))
+
+
+def _sums(timings_ms: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    sums: dict[str, float] = {}
+    for step, spent in chain.from_iterable(each.items() for each in timings_ms):
+        sums[step] = round(sums.get(step, 0.0) + spent, 3)
+    return sums
 
 
 @contextmanager

@@ -25,7 +25,8 @@ def verify(
     false_accept_rate: how many of the clips that are of no song here may get an answer.
     catalogue_segments: among how many the candidates were found.
 
-    Songs that share the first one's audio at this very place are accepted with it: the answer is ambiguous.
+    Songs that share the first one's audio at this very place are accepted with it: the answer is ambiguous. Of a query
+    at another speed, which is a further try, more is demanded (decision.py).
     """
     if query.segments == 0:
         return Verdict(reason="too_short")
@@ -75,18 +76,18 @@ def evidence_of(query: Fingerprint, alignment: Alignment, rival: float) -> Evide
 
 def _match(query: Fingerprint, alignment: Alignment, score: float) -> Match:
     offset_ms = round(alignment.offset_steps * STEP_MS)
-    start_ms = max(0, -round(offset_ms / alignment.speed))
+    speed = query.speed * alignment.speed
     return Match(
         song_id=alignment.candidate.song_id,
         score=score,
         offset_ms=offset_ms,
         segments=(
             Segment(
-                query_start_ms=start_ms,
+                query_start_ms=max(0, -round(offset_ms / speed)),
                 query_end_ms=query.duration_ms,
                 song_start_ms=max(0, offset_ms),
-                song_end_ms=offset_ms + round(query.duration_ms * alignment.speed),
-                speed=round(alignment.speed, 3),
+                song_end_ms=offset_ms + round(query.duration_ms * speed),
+                speed=round(speed, 3),
             ),
         ),
     )

@@ -81,8 +81,8 @@ class Default(WorkerEntrypoint):
         )
         started = time.perf_counter()
         outcome = await recognizer.recognize_clip(body, head)
-        if outcome.answer:
-            self.ctx.waitUntil(cache.put(outcome.name, outcome.answer))
+        for name, answer in outcome.kept.items():
+            self.ctx.waitUntil(cache.put(name, answer))
         duration_ms = round((time.perf_counter() - started) * 1000, 1)
         status, timings_ms = outcome.reply.status, outcome.timings_ms
         print(log_line("request", head, status=status, duration_ms=duration_ms, timings_ms=timings_ms))
@@ -161,9 +161,9 @@ class _KernelWorker:
     def __init__(self, binding: Js) -> None:
         self._binding = binding
 
-    async def extract(self, pcm: Pcm) -> bytes | None:
+    async def extract(self, pcm: Pcm, speed: float) -> bytes | None:
         form = {"form": pcm.form, "rate_hz": pcm.rate_hz, "channels": pcm.channels, "big_endian": pcm.big_endian}
-        wire = await self._binding.extract(to_js(bytes(pcm.data)).buffer, _object(form))
+        wire = await self._binding.extract(to_js(bytes(pcm.data)).buffer, _object(form), speed)
         return wire.to_bytes() if isinstance(wire, JsProxy) else None
 
     async def recognize(self, fingerprint: bytes) -> Mapping[str, Any] | None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import sonica_fingerprint
-from sonica_fingerprint import CONTENT_TYPE, Fingerprint, FingerprintError
+from sonica_fingerprint import CONTENT_TYPE, OTHER_SPEEDS, Fingerprint, FingerprintError
 from sonica_fingerprint.pcm import Pcm
 
 from edge_functions.cloudflare_worker.answers import Answer, addressed, hot_answer, is_answer, read_json
 from edge_functions.cloudflare_worker.audio import L16, media_type, read_clip
 from edge_functions.cloudflare_worker.edge_cache import EdgeCache, entry_name
-from edge_functions.cloudflare_worker.errors import OriginMalformed
+from edge_functions.cloudflare_worker.errors import EdgeError, OriginMalformed
 from edge_functions.cloudflare_worker.messages import Reply, RequestHead, json_reply
 from edge_functions.cloudflare_worker.origin import Origin
 
@@ -31,7 +31,7 @@ _READ = frozenset({"", "application/octet-stream", "application/x-www-form-urlen
 class KernelWorker(Protocol):
     """The Worker that holds the kernel and the hot index."""
 
-    async def extract(self, pcm: Pcm) -> bytes | None:
+    async def extract(self, pcm: Pcm, speed: float) -> bytes | None:
         """Return the fingerprint in its wire format, None for samples that are the origin's to look at."""
 
     async def recognize(self, fingerprint: bytes) -> Mapping[str, Any] | None:
@@ -43,11 +43,11 @@ class KernelWorker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A reply, and the answer to keep under a name."""
+    """A reply, the answer that it gives if it is one, and the answers to keep, by their names."""
 
     reply: Reply
-    name: str = ""
     answer: Answer = field(default_factory=dict)
+    kept: dict[str, Answer] = field(default_factory=dict)
     timings_ms: dict[str, float] = field(default_factory=dict)
 
 
@@ -63,14 +63,21 @@ class EdgeRecognizer:
     async def recognize_clip(self, body: bytes, head: RequestHead) -> Outcome:
         """Recognize a whole body. What the edge cannot read goes to the origin as it is. Raises OriginError."""
         timings: dict[str, float] = {}
+        pcm = query = None
         try:
-            with _timed(timings, "extract"):
-                query = await self._query(body, head.content_type)
+            if media_type(head.content_type)[0] == CONTENT_TYPE:
+                query = sonica_fingerprint.decode(body).first(self._clip_seconds_max)
+            else:
+                pcm = read_clip(body, head.content_type, seconds_max=self._clip_seconds_max)
+                query = await self._extracted(pcm, 1.0, timings)
         except FingerprintError:
-            query = None  # the origin says what is wrong with it
+            pass  # the origin says what is wrong with it
         if query is None:
             return Outcome(await self._origin.recognize(body, head.content_type, head), timings_ms=timings)
-        return await self.recognize(query, head, timings)
+        outcome = await self.recognize(query, head, timings)
+        if pcm is None or outcome.answer.get("reason") != "below_threshold":
+            return outcome
+        return await self._at_other_speeds(pcm, head, outcome)
 
     async def recognize(self, query: Fingerprint, head: RequestHead, timings: dict[str, float]) -> Outcome:
         """Recognize a fingerprint."""
@@ -78,24 +85,35 @@ class EdgeRecognizer:
             name = entry_name(query, await self._index_version())
             known = await self._cache.get(name, query)
         if known is not None:
-            return Outcome(_edge_reply(known, query, head, timings, cache="edge"), timings_ms=timings)
+            return Outcome(_edge_reply(known, query, head, timings, cache="edge"), known, timings_ms=timings)
         with _timed(timings, "search"):
             found = await self._hot(query)
         if found is not None:
-            return Outcome(_edge_reply(found, query, head, timings, cache="miss"), name, found, timings)
+            return Outcome(_edge_reply(found, query, head, timings, cache="miss"), found, {name: found}, timings)
         with _timed(timings, "origin"):
             reply = await self._origin.recognize(sonica_fingerprint.encode(query), CONTENT_TYPE, head)
-        return Outcome(reply, name, _checked(reply, query), timings)
+        answer = _checked(reply, query)
+        return Outcome(reply, answer, {name: answer} if answer else {}, timings)
 
-    async def _query(self, body: bytes, content_type: str) -> Fingerprint | None:
-        """Return the fingerprint of a body, None for one that the edge cannot make. Raises FingerprintError."""
-        if media_type(content_type)[0] == CONTENT_TYPE:
-            return sonica_fingerprint.decode(body).first(self._clip_seconds_max)
-        pcm = read_clip(body, content_type, seconds_max=self._clip_seconds_max)
-        if not pcm.data:
-            return None
-        wire = await _or_none(self._kernel.extract(pcm))
-        return sonica_fingerprint.decode(wire) if wire else None
+    async def _at_other_speeds(self, pcm: Pcm, head: RequestHead, first: Outcome) -> Outcome:
+        """Recognize a clip as if it played too fast or too slowly; what was found out first stands where that fails."""
+        kept = dict(first.kept)
+        with suppress(EdgeError, FingerprintError):
+            for speed in OTHER_SPEEDS:
+                query = await self._extracted(pcm, speed, first.timings_ms)
+                if query is None:
+                    break
+                other = await self.recognize(query, head, first.timings_ms)
+                kept |= other.kept
+                if other.answer.get("status") == "match":
+                    return replace(other, kept=kept)
+        return replace(first, kept=kept)
+
+    async def _extracted(self, pcm: Pcm, speed: float, timings: dict[str, float]) -> Fingerprint | None:
+        """Return the fingerprint, None for samples that the edge cannot make one of. Raises FingerprintError."""
+        with _timed(timings, "extract"):
+            wire = await _or_none(self._kernel.extract(pcm, speed)) if pcm.data else None
+            return sonica_fingerprint.decode(wire) if wire else None
 
     async def _index_version(self) -> str | None:
         return await _or_none(self._kernel.index_version())
@@ -113,8 +131,8 @@ def readable(content_type: str) -> bool:
 def _edge_reply(
     answer: Answer, query: Fingerprint, head: RequestHead, timings: dict[str, float], *, cache: str
 ) -> Reply:
-    timings["total"] = round(sum(timings.values()), 2)
-    return json_reply(addressed(answer, query, request_id=head.request_id, cache=cache, timings_ms=timings))
+    timings_ms = timings | {"total": round(sum(timings.values()), 2)}
+    return json_reply(addressed(answer, query, request_id=head.request_id, cache=cache, timings_ms=timings_ms))
 
 
 def _checked(reply: Reply, query: Fingerprint) -> Answer:
@@ -147,4 +165,4 @@ def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
     try:
         yield
     finally:
-        timings[step] = round((time.perf_counter() - started) * 1000, 2)
+        timings[step] = round(timings.get(step, 0.0) + (time.perf_counter() - started) * 1000, 2)

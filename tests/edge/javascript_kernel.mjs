@@ -1,7 +1,7 @@
 // Serves sonica-fingerprint.mjs to the tests: a JSON line and bytes in, a JSON line and bytes out.
 import { readFileSync, readSync, writeSync } from "node:fs";
 import { checkFile, openManifest } from "../../wasm/browser/sonica-bundle.mjs";
-import { Kernel } from "../../wasm/browser/sonica-fingerprint.mjs";
+import { Kernel, OTHER_SPEEDS } from "../../wasm/browser/sonica-fingerprint.mjs";
 
 const kernel = await Kernel.load(readFileSync(process.argv[2]));
 
@@ -25,7 +25,8 @@ const copied = (payload) => Uint8Array.from(payload);
 
 const calls = {
   version: () => kernel.version,
-  extract: (payload) => kernel.extract(new Float32Array(copied(payload).buffer)),
+  extract: (payload, taken) => kernel.extract(new Float32Array(copied(payload).buffer), taken),
+  otherSpeeds: () => OTHER_SPEEDS,
   versionOf: async (_payload, url) => (await Kernel.load(url)).version,
   loadHotIndex: (payload) => kernel.loadHotIndex(payload),
   hotIndex: () => kernel.hotIndex,

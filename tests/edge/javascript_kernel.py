@@ -30,8 +30,11 @@ class JavaScriptKernel:
         """The version of the kernel that the module loads from a URL."""
         return self._exchange("versionOf", b"", url)[0]
 
-    def extract(self, samples):
-        return self._exchange("extract", bytes(samples))[1]
+    def extract(self, samples, **taken):
+        return self._exchange("extract", bytes(samples), taken)[1]
+
+    def other_speeds(self):
+        return self._exchange("otherSpeeds")[0]
 
     def load_hot_index(self, bundle):
         return self._exchange("loadHotIndex", bundle)[0]

@@ -1,5 +1,7 @@
 """The hot index, native and in JavaScript, gives the origin's answers on the origin's songs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soxr
@@ -11,12 +13,12 @@ from tests.edge.javascript_kernel import JavaScriptKernel
 from tests.music import make_music
 
 
-def cut(seed, start, seconds, *, noise=0.0, speed=1.0):
+def cut(seed, start, seconds, *, noise=0.0, speed=1.0, taken=1.0):
     """A clip of song number seed."""
     played = make_music(seed, SONG_SECONDS)[int(start * SAMPLE_RATE_HZ) :][: int(seconds * speed * SAMPLE_RATE_HZ)]
     heard = soxr.resample(played, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ)
     heard = heard + noise * np.random.default_rng(seed).normal(size=len(heard))
-    return extract(heard.astype(np.float32))
+    return extract(heard.astype(np.float32), taken)
 
 
 def beyond_the_end():
@@ -51,6 +53,10 @@ CLIPS = {
     "drowned in noise": lambda: cut(1, 3, 5, noise=3.0),
     "faster": lambda: cut(2, 2, 8, speed=1.04),
     "slower": lambda: cut(3, 2, 8, speed=0.96),
+    "much faster": lambda: cut(2, 2, 8, speed=1.1, taken=1.06),
+    "much slower": lambda: cut(3, 2, 8, speed=0.9, taken=0.94),
+    "unknown song at another speed": lambda: cut(77, 6, 5, taken=0.94),
+    "much longer at another speed": lambda: cut(4, 0, 22, speed=1.05, taken=1.06),
     "in two songs": lambda: cut(SHARED_SONG, 10, 6),
     "goes on after the end": beyond_the_end,
     "begins before the start": before_the_start,
@@ -79,7 +85,7 @@ async def test_answer_is_that_of_the_origin(hot_catalogue, native, name):
     query = CLIPS[name]()
     theirs, ours = await hot_catalogue.origin_answer(query), native.recognize(query)
     # The origin cuts clips where it decodes them; what it says of longer fingerprints is not asked here.
-    if name == "longer than is used":
+    if name in ("longer than is used", "much longer at another speed"):
         theirs = await hot_catalogue.origin_answer(query.first(20))
     assert (ours["status"], ours["reason"]) == (theirs["status"], theirs["reason"])
     assert [match["song"] for match in ours["matches"]] == [match["song"] for match in theirs["matches"]]
@@ -101,6 +107,7 @@ def test_clips_cover_every_outcome(native):
     assert {answer["reason"] for answer in answers.values()} == {None, "silence", "too_short", "below_threshold"}
     assert {match["song"]["external_id"] for match in answers["in two songs"]["matches"]} == {"song-6", "song-7"}
     assert answers["faster"]["matches"][0]["segments"][0]["speed"] == pytest.approx(1.04, abs=0.021)
+    assert answers["much faster"]["matches"][0]["segments"][0]["speed"] == pytest.approx(1.1, abs=0.021)
     assert len(answers["five seconds"]["matches"]) == 1
 
 
@@ -111,6 +118,17 @@ def test_fewer_answers_are_given_when_fewer_false_ones_may_be(native, javascript
     assert [javascript.recognize(encode(query), rate) for query in noises] == ours
     accepted = sum(answer["status"] == "match" for answer in ours)
     assert accepted < 8 if rate < 0.001 else accepted > 0
+
+
+@pytest.mark.parametrize("speed", [0.94, 1.06])
+def test_more_is_demanded_when_the_query_is_at_another_speed(native, javascript, speed):
+    noises = [cut(1, 3, 3, noise=level) for level in np.geomspace(0.2, 3, 8)]
+    taken = [replace(query, speed=speed) for query in noises]
+
+    ours = [native.recognize(query, false_accept_rate=0.05) for query in taken]
+    assert [javascript.recognize(encode(query), 0.05) for query in taken] == ours
+    stricter = [native.recognize(query, false_accept_rate=0.005) for query in noises]
+    assert [each["status"] for each in ours] == [each["status"] for each in stricter]
 
 
 def test_clip_is_left_to_the_origin_when_it_is_longer_than_a_search_takes(hot_catalogue, javascript):

@@ -6,7 +6,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from sonica_fingerprint import FINGERPRINT_VERSION, SAMPLE_RATE_HZ, encode, extract
+from sonica_fingerprint import FINGERPRINT_VERSION, OTHER_SPEEDS, SAMPLE_RATE_HZ, encode, extract
 
 from tests.edge.javascript_kernel import WASM, JavaScriptKernel, RefusedByJavaScriptError
 from tests.music import make_music
@@ -34,6 +34,23 @@ def test_wire_bytes_are_the_native_ones_when_clips_are_odd(kernel, name):
 def test_wire_bytes_are_the_native_ones_when_the_input_buffer_overflows(kernel, count):
     samples = make_music(1, 21)[:count]
     assert kernel.extract(samples) == encode(extract(samples))
+
+
+@pytest.mark.parametrize("speed", [0.8, *OTHER_SPEEDS, 1.2])
+@pytest.mark.parametrize("count", [0, 16_385, 5 * SAMPLE_RATE_HZ + 7])
+def test_wire_bytes_are_the_native_ones_when_the_clip_is_taken_at_another_speed(kernel, count, speed):
+    samples = make_music(1, 6)[:count]
+    assert kernel.extract(samples, speed=speed) == encode(extract(samples, speed))
+
+
+def test_other_speeds_are_those_of_the_package(kernel):
+    assert tuple(kernel.other_speeds()) == OTHER_SPEEDS
+
+
+@pytest.mark.parametrize("speed", [0.79, 1.21, 1.065])
+def test_speed_is_refused_when_it_is_no_whole_per_cent_or_too_far_off(kernel, speed):
+    with pytest.raises(RefusedByJavaScriptError, match="speed"):
+        kernel.extract(make_music(1, 1), speed=speed)
 
 
 def test_clips_leave_nothing_behind_for_the_next_one(kernel):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sonica_fingerprint
-from sonica_fingerprint import DIMENSIONS, Extractor, encode, extract
+import soxr
+from sonica_fingerprint import DIMENSIONS, OTHER_SPEEDS, Extractor, encode, extract
 from sonica_fingerprint.kernels import native
 from sonica_fingerprint.kernels.webassembly import WebAssemblyKernel
 
@@ -111,3 +112,47 @@ def test_wasm_is_the_pinned_build_and_under_a_megabyte():
     pinned = json.loads(VECTORS.read_text())["wasm_sha256"]
     assert hashlib.sha256(WASM.read_bytes()).hexdigest() == pinned
     assert WASM.stat().st_size < 1_000_000
+
+
+@pytest.mark.parametrize("speed", [0.8, 0.93, *OTHER_SPEEDS, 1.07, 1.2])
+@pytest.mark.parametrize("name", ["chords-in-noise", "too-short", "hostile"])
+def test_fingerprint_is_the_same_in_every_kernel_when_the_clip_is_taken_at_another_speed(kernel, name, speed):
+    samples = CLIPS[name]()
+    fingerprint = extract(samples, speed, kernel=kernel)
+
+    assert encode(fingerprint) == encode(extract(samples, speed))
+    assert (fingerprint.speed, fingerprint.duration_ms) == (speed, len(samples) * 1000 // 16_000)
+
+
+@pytest.mark.parametrize("speed", OTHER_SPEEDS)
+def test_clip_is_slowed_as_a_resampler_of_another_make_does(kernel, speed):
+    samples = CLIPS["chords-in-noise"]()
+    ours = np.frombuffer(kernel.resample(samples, 100, round(100 * speed)), np.float32)
+    theirs = soxr.resample(samples.astype(np.float64), 16_000, 16_000 * speed)
+
+    assert len(ours) == pytest.approx(len(theirs), abs=1)
+    heard, expected = (np.abs(np.fft.rfft(each[:40_000])[: 40_000 * 5_000 // 16_000]) for each in (ours, theirs))
+    assert np.abs(heard - expected).max() < 0.002 * expected.max()
+
+
+@pytest.mark.parametrize("speed", [0.79, 1.21, 1.065, 0.0, -1.0])
+def test_speed_is_refused_when_it_is_no_whole_per_cent_or_too_far_off(kernel, speed):
+    with pytest.raises(ValueError, match="speed"):
+        extract(CLIPS["chords"](), speed, kernel=kernel)
+
+
+def test_samples_are_not_resampled_when_the_filter_would_be_too_large(kernel):
+    for down, up in [(0, 100), (100, 0), (1000, 1063), (1_000_000, 1)]:
+        with pytest.raises(ValueError, match="resampled"):
+            kernel.resample(CLIPS["one-segment"](), down, up)
+
+
+def test_wasm_refuses_to_resample_what_its_buffers_do_not_hold():
+    exports = NodeExports(WASM)
+    assert exports.resample_push(1) == -1  # before a start
+    assert exports.resample_start(1, 4) == 0
+    assert exports.resample_push(1) == -1
+    assert exports.resample_start(100, 106) == 1
+    assert exports.resample_push(exports.input_samples_max() + 1) == -1
+    assert exports.resample_push(-1) == -1
+    exports.close()

@@ -5,11 +5,13 @@
 //   if (answer.status === "match") console.log(answer.matches[0].song.title);
 //
 // With a kernel (sonica-fingerprint.mjs) the fingerprint is sent, a tenth of the audio or less, which nobody can play;
-// without one, or where the service reads fingerprints of another version, the audio is.
+// without one, or where the service reads fingerprints of another version, the audio is. A clip without an answer is
+// asked about again at other speeds, a request each: it may be from a turntable, the radio or a DJ.
 
 const FINGERPRINT = "application/vnd.sonica.fingerprint";
 const SAMPLE_RATE_HZ = 16_000;
 const CLIP_SECONDS_MAX = 20; // what a service uses of a clip
+const OTHER_SPEEDS = [0.94, 1.06]; // as in sonica-fingerprint.mjs
 const RETRY_SECONDS_MAX = 5; // a service that asks for more than that is for the caller to wait for
 const FINGERPRINT_REFUSALS = ["invalid_fingerprint", "unsupported_audio"];
 
@@ -53,6 +55,7 @@ export class SonicaClient {
   #url;
   #kernel;
   #decode;
+  #otherSpeeds;
   #headers;
   #timeoutMs;
   #fetch;
@@ -60,16 +63,19 @@ export class SonicaClient {
   /**
    * @param {string | URL} url of the service
    * @param {object} options
-   * @param {{extract(samples: Float32Array): Uint8Array}} [options.kernel] makes fingerprints here
+   * @param {{extract(samples: Float32Array, taken?: {speed: number}): Uint8Array}} [options.kernel] for fingerprints
    * @param {Decode} [options.decode] makes 16 kHz mono samples of an audio file, `decodeWithWebAudio` in browsers
+   * @param {number[]} [options.otherSpeeds] to ask again at, a request each, when there is no answer; [] for none
    * @param {string} [options.token] an API key or a JWT
    * @param {number} [options.timeoutMs] of one try
    * @param {typeof fetch} [options.fetch]
    */
-  constructor(url, { kernel, decode, token, timeoutMs = 20_000, fetch = globalThis.fetch } = {}) {
+  constructor(url, options = {}) {
+    const { kernel, decode, otherSpeeds = OTHER_SPEEDS, token, timeoutMs = 20_000, fetch = globalThis.fetch } = options;
     this.#url = String(url).replace(/\/+$/, "");
     this.#kernel = kernel;
     this.#decode = decode;
+    this.#otherSpeeds = otherSpeeds;
     this.#headers = token ? { authorization: `Bearer ${token}` } : {};
     this.#timeoutMs = timeoutMs;
     this.#fetch = (...given) => fetch(...given);
@@ -80,7 +86,7 @@ export class SonicaClient {
    * @param {Clip} clip @param {{signal?: AbortSignal}} [options] @returns {Promise<Answer>} @throws {SonicaError}
    */
   async recognize(clip, { signal } = {}) {
-    return this.#postLightly(await this.#fingerprintOfFile(clip), { body: clip, type: "application/octet-stream" }, signal);
+    return this.#postLightly(await this.#samplesOf(clip), { body: clip, type: "application/octet-stream" }, signal);
   }
 
   /**
@@ -91,7 +97,7 @@ export class SonicaClient {
   async recognizeSamples(samples, { signal } = {}) {
     const used = samples.subarray(0, CLIP_SECONDS_MAX * SAMPLE_RATE_HZ);
     const audio = { body: l16(used), type: `audio/L16;rate=${SAMPLE_RATE_HZ};channels=1` };
-    return this.#postLightly(this.#fingerprintOf(used), audio, signal);
+    return this.#postLightly(used, audio, signal);
   }
 
   /**
@@ -119,29 +125,39 @@ export class SonicaClient {
   }
 
   /** A file that cannot be decoded here is the service's to judge. */
-  async #fingerprintOfFile(clip) {
+  async #samplesOf(clip) {
     if (!this.#decode || !this.#kernel) return null;
     try {
-      return this.#fingerprintOf((await this.#decode(clip)).subarray(0, CLIP_SECONDS_MAX * SAMPLE_RATE_HZ));
+      return (await this.#decode(clip)).subarray(0, CLIP_SECONDS_MAX * SAMPLE_RATE_HZ);
     } catch {
       return null;
     }
   }
 
-  #fingerprintOf(samples) {
-    return this.#kernel && samples.length > 0 ? this.#kernel.extract(samples) : null;
+  /** Post fingerprints of the samples; the audio where none can be made, or none is taken by the service. */
+  async #postLightly(samples, audio, signal) {
+    if (!this.#kernel || !samples?.length) return this.#post(audio, signal);
+    let answer;
+    try {
+      answer = await this.recognizeFingerprint(this.#kernel.extract(samples), { signal });
+    } catch (error) {
+      if (!FINGERPRINT_REFUSALS.includes(error.code)) throw error;
+      return this.#post(audio, signal);
+    }
+    return answer.reason === "below_threshold" ? ((await this.#atOtherSpeeds(samples, signal)) ?? answer) : answer;
   }
 
-  /** Post the fingerprint; the audio where there is none, or none that the service takes. */
-  async #postLightly(fingerprint, audio, signal) {
-    if (fingerprint) {
-      try {
-        return await this.recognizeFingerprint(fingerprint, { signal });
-      } catch (error) {
-        if (!FINGERPRINT_REFUSALS.includes(error.code)) throw error;
+  /** Ask about the clip as if it played too fast or too slowly; null where that names no song either. */
+  async #atOtherSpeeds(samples, signal) {
+    try {
+      for (const speed of this.#otherSpeeds) {
+        const answer = await this.recognizeFingerprint(this.#kernel.extract(samples, { speed }), { signal });
+        if (answer.status === "match") return answer;
       }
+    } catch (error) {
+      if (!(error instanceof SonicaError)) throw error; // else there is an answer already
     }
-    return this.#post(audio, signal);
+    return null;
   }
 
   #post({ body, type }, signal) {

@@ -2,6 +2,7 @@
 
 export const CONTENT_TYPE = "application/vnd.sonica.fingerprint";
 export const SAMPLE_RATE_HZ = 16_000;
+export const OTHER_SPEEDS = [0.94, 1.06]; // to ask again at when there is no answer
 
 const MAGIC = 0x50464e53; // "SNFP", little-endian
 const HEADER_BYTES = 16;
@@ -11,11 +12,13 @@ const THINNING_MAX = 16;
 const HASH_BYTES = 32;
 const PAGE_BYTES = 65_536;
 
-// As in sonica_fingerprint/fingerprint.py.
+// As in sonica_fingerprint/fingerprint.py and decision.py.
 const STEP_MS = 128;
 const SEGMENT_MS = 960;
 const EDGE_STEPS = 2;
 const SILENCE_DB = 60;
+const SPEED_CHANGE_MAX = 0.2;
+const OTHER_SPEED_SHARE = 0.1;
 
 /**
  * @typedef {object} Match a song and where in it the clip is, as POST /v1/recognize says it
@@ -72,19 +75,19 @@ export class Kernel {
   /**
    * Fingerprint a whole clip.
    * @param {Float32Array} samples mono, 16 kHz, full scale 1
+   * @param {{speed?: number}} [taken] how fast the clip is taken to play, whole per cents; it is slowed by that first
    * @returns {Uint8Array} the wire format of sonica_fingerprint/codec.py, of the type CONTENT_TYPE
    */
-  extract(samples) {
+  extract(samples, { speed = 1 } = {}) {
     if (!(samples instanceof Float32Array)) throw new TypeError("samples must be a Float32Array");
-    this.#exports.reset();
-    const portion = this.#exports.input_samples_max();
     const records = [];
-    for (let start = 0; start < samples.length; start += portion) {
-      records.push(this.#push(samples.subarray(start, start + portion)));
+    this.#exports.reset();
+    for (const part of speed === 1 ? [samples] : this.#slowed(samples, speed)) {
+      for (const count of this.#written(part)) records.push(this.#segments(this.#exports.push(count)));
     }
     records.push(this.#segments(this.#exports.finish()));
     const durationMs = Math.floor((samples.length * 1000) / SAMPLE_RATE_HZ);
-    return encoded(records, this.#exports.segment_bytes(), this.version, durationMs);
+    return encoded(records, this.#exports.segment_bytes(), { version: this.version, durationMs, speed });
   }
 
   /**
@@ -119,9 +122,31 @@ export class Kernel {
     return this.#hotIndex ? this.#hotIndex.recognize(query, falseAcceptRate) : null;
   }
 
-  #push(samples) {
-    new Float32Array(this.#exports.memory.buffer, this.#exports.input_buffer(), samples.length).set(samples);
-    return this.#segments(this.#exports.push(samples.length));
+  /** Return the parts of the samples, slowed. */
+  #slowed(samples, speed) {
+    const percent = Math.round(100 * speed);
+    if (percent / 100 !== speed || Math.abs(percent - 100) > 100 * SPEED_CHANGE_MAX) {
+      throw new RangeError(`speed ${speed} is not one of whole per cents within 1 +- ${SPEED_CHANGE_MAX}`);
+    }
+    this.#exports.resample_start(100, percent);
+    const parts = [];
+    for (const count of this.#written(samples)) parts.push(this.#resampled(this.#exports.resample_push(count)));
+    parts.push(this.#resampled(this.#exports.resample_finish()));
+    return parts;
+  }
+
+  /** Write the samples into the kernel's input, a portion at a time; yield how many lie there. */
+  *#written(samples) {
+    const portion = this.#exports.input_samples_max();
+    for (let start = 0; start < samples.length; start += portion) {
+      const part = samples.subarray(start, start + portion);
+      new Float32Array(this.#exports.memory.buffer, this.#exports.input_buffer(), part.length).set(part);
+      yield part.length;
+    }
+  }
+
+  #resampled(count) {
+    return new Float32Array(this.#exports.memory.buffer, this.#exports.resampled_buffer(), count).slice();
   }
 
   /** Copy segments out of the kernel, each its level and then its embedding. */
@@ -137,13 +162,14 @@ async function fetched(url) {
   return response.arrayBuffer();
 }
 
-function encoded(records, recordBytes, version, durationMs) {
+function encoded(records, recordBytes, { version, durationMs, speed }) {
   const segments = records.reduce((sum, record) => sum + record.length, 0) / recordBytes;
   const body = new Uint8Array(HEADER_BYTES + segments * recordBytes + CHECKSUM_BYTES);
   const view = new DataView(body.buffer);
   view.setUint32(0, MAGIC, true);
   view.setUint8(4, version);
   view.setUint8(5, 1); // thinning
+  view.setInt16(6, Math.round(1000 * (speed - 1)), true);
   view.setUint32(8, durationMs, true);
   view.setUint32(12, segments, true);
   let segment = 0;
@@ -175,31 +201,33 @@ function crc32(bytes) {
 function decoded(body, version) {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
   if (body.length < HEADER_BYTES + CHECKSUM_BYTES) throw new Error(`${body.length} bytes are too few for a fingerprint`);
-  if (view.getUint32(0, true) !== MAGIC || view.getUint16(6, true) !== 0) {
-    throw new Error("the bytes do not start like a fingerprint");
-  }
+  if (view.getUint32(0, true) !== MAGIC) throw new Error("the bytes do not start like a fingerprint");
   const found = view.getUint8(4);
   if (found !== version) throw new Error(`fingerprint version ${found}; this kernel reads ${version}`);
   const [thinning, durationMs, segments] = [view.getUint8(5), view.getUint32(8, true), view.getUint32(12, true)];
+  const thousandths = view.getInt16(6, true);
+  const speed = (1000 + thousandths) / 1000;
+  if (Math.abs(thousandths) > 1000 * SPEED_CHANGE_MAX) throw new Error(`speed ${speed} is beyond 1 +- ${SPEED_CHANGE_MAX}`);
   const end = body.length - CHECKSUM_BYTES;
   if (end !== HEADER_BYTES + segments * 129) throw new Error(`${body.length} bytes do not fit ${segments} segments`);
   if (thinning < 1 || thinning > THINNING_MAX) throw new Error(`thinning ${thinning} is not within 1..${THINNING_MAX}`);
-  if (segments * thinning * STEP_MS > durationMs + THINNING_MAX * STEP_MS) {
+  if (segments * thinning * STEP_MS > durationMs * speed + THINNING_MAX * STEP_MS) {
     throw new Error(`${segments} segments do not fit into ${durationMs} ms`);
   }
   if (view.getUint32(end, true) !== crc32(body.subarray(0, end))) throw new Error("the checksum does not fit");
   const levels = body.subarray(HEADER_BYTES, HEADER_BYTES + segments);
-  return { levels, embeddings: body.subarray(HEADER_BYTES + segments, end), durationMs, thinning };
+  return { levels, embeddings: body.subarray(HEADER_BYTES + segments, end), durationMs, thinning, speed };
 }
 
 /** Keep the segments that start before so many seconds. */
 function first(query, seconds) {
-  const kept = Math.max(0, Math.ceil(((seconds * 1000) / STEP_MS + EDGE_STEPS) / query.thinning));
+  const kept = Math.max(0, Math.ceil(((seconds * query.speed * 1000) / STEP_MS + EDGE_STEPS) / query.thinning));
   return {
     levels: query.levels.subarray(0, kept),
     embeddings: query.embeddings.subarray(0, kept * 128),
     durationMs: Math.min(query.durationMs, Math.round(seconds * 1000)),
     thinning: query.thinning,
+    speed: query.speed,
   };
 }
 
@@ -267,8 +295,9 @@ class HotIndex {
     }));
   }
 
-  #match(query, { song: ordinal, speed, offsetMs, score }) {
+  #match(query, { song: ordinal, speed: aligned, offsetMs, score }) {
     const song = this.#details.songs[ordinal];
+    const speed = query.speed * aligned;
     const songEndMs = offsetMs + Math.round(query.durationMs * speed);
     const beyondMs = Math.max(0, songEndMs - song.duration_ms); // the clip goes on where the song has ended
     const shownSpeed = Math.round(speed * 1000) / 1000;
@@ -311,7 +340,8 @@ function decide(query, songs, sameRecording, { falseAcceptRate, calibration }) {
   const shared = [best, ...songs.filter((song) => song !== best && sameRecording(best, song))];
   const rival = songs.find((song) => !shared.includes(song))?.similarity ?? 0;
   const ranked = shared.map((song) => ({ ...song, score: score(song, rival) }));
-  return ranked[0].score >= calibration.scoreMin(seconds, falseAcceptRate) ? ranked : [];
+  const rate = falseAcceptRate * (query.speed === 1 ? 1 : OTHER_SPEED_SHARE);
+  return ranked[0].score >= calibration.scoreMin(seconds, rate) ? ranked : [];
 }
 
 /** How much of the query is not silent: what is made up around the edges does not count. */

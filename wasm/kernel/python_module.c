@@ -129,33 +129,17 @@ static PyObject *features(PyObject *Py_UNUSED(module), PyObject *object) {
     return result;
 }
 
-static PyMethodDef kernel_methods[] = {
-    {"reset", (PyCFunction)kernel_reset, METH_NOARGS, "Start a new stream."},
-    {"push", (PyCFunction)kernel_push, METH_O, "Take float32 samples; return the completed segments, 129 bytes each."},
-    {"finish", (PyCFunction)kernel_finish, METH_NOARGS, "End the stream; return the segments that waited."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyType_Slot kernel_slots[] = {
-    {Py_tp_doc, "One stream through the fingerprint kernel."},
-    {Py_tp_new, kernel_new},
-    {Py_tp_dealloc, kernel_dealloc},
-    {Py_tp_methods, kernel_methods},
-    {0, NULL},
-};
-
-static PyType_Spec kernel_spec = {"sonica_fingerprint._native.Kernel", sizeof(Kernel), 0, Py_TPFLAGS_DEFAULT, kernel_slots};
-
-/* float32 at 16 kHz of a whole clip at another rate. */
-static PyObject *resample(PyObject *Py_UNUSED(module), PyObject *arguments) {
+/* float32 of a whole clip of which every `down` samples become `up`. */
+static PyObject *kernel_resample(PyObject *Py_UNUSED(module), PyObject *arguments) {
     PyObject *object;
-    int rate_hz;
+    int down, up;
     Py_buffer view;
-    if (!PyArg_ParseTuple(arguments, "Oi", &object, &rate_hz) || read_samples(object, &view) < 0) return NULL;
+    if (!PyArg_ParseTuple(arguments, "Oii", &object, &down, &up) || read_samples(object, &view) < 0) return NULL;
     resampler *stream = PyMem_Malloc(sizeof(resampler));
     PyObject *result = NULL;
     if (!stream) PyErr_NoMemory();
-    else if (!resampler_start(stream, rate_hz)) PyErr_Format(PyExc_ValueError, "%d Hz cannot be resampled here", rate_hz);
+    else if (!resampler_start(stream, down, up))
+        PyErr_Format(PyExc_ValueError, "samples cannot be resampled from %d to %d here", down, up);
     else {
         int64_t count = view.len / (Py_ssize_t)sizeof(float), written;
         float *out = PyMem_Malloc((size_t)resampler_bound(stream, count) * sizeof(float));
@@ -174,9 +158,26 @@ static PyObject *resample(PyObject *Py_UNUSED(module), PyObject *arguments) {
     return result;
 }
 
+static PyMethodDef kernel_methods[] = {
+    {"reset", (PyCFunction)kernel_reset, METH_NOARGS, "Start a new stream."},
+    {"push", (PyCFunction)kernel_push, METH_O, "Take float32 samples; return the completed segments, 129 bytes each."},
+    {"finish", (PyCFunction)kernel_finish, METH_NOARGS, "End the stream; return the segments that waited."},
+    {"resample", kernel_resample, METH_VARARGS | METH_STATIC, "Take float32 of a whole clip; return `up` for every `down`."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot kernel_slots[] = {
+    {Py_tp_doc, "One stream through the fingerprint kernel."},
+    {Py_tp_new, kernel_new},
+    {Py_tp_dealloc, kernel_dealloc},
+    {Py_tp_methods, kernel_methods},
+    {0, NULL},
+};
+
+static PyType_Spec kernel_spec = {"sonica_fingerprint._native.Kernel", sizeof(Kernel), 0, Py_TPFLAGS_DEFAULT, kernel_slots};
+
 static PyMethodDef module_methods[] = {
     {"features", features, METH_O, "Return int16 [frames][80] of float32 samples, edges included: what embeddings are learnt from."},
-    {"resample", resample, METH_VARARGS, "Return float32 at 16 kHz of float32 samples at a rate in Hz."},
     {NULL, NULL, 0, NULL},
 };
 

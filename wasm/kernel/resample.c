@@ -39,16 +39,17 @@ static void make_phase(const resampler *stream, int32_t phase, double cutoff, fl
     for (int32_t tap = 0; tap < stream->taps; tap++) coefficients[tap] = (float)(values[tap] / sum);
 }
 
-int32_t resampler_start(resampler *stream, int32_t rate_hz) {
-    if (rate_hz < 1) return 0;
-    int32_t divisor = common_divisor(SAMPLE_RATE_HZ, rate_hz);
+int32_t resampler_start(resampler *stream, int32_t down, int32_t up) {
+    if (down < 1 || up < 1) return 0;
+    int32_t divisor = common_divisor(up, down);
+    double rate_hz = (double)SAMPLE_RATE_HZ * down / up;
     double fall = rate_hz < SAMPLE_RATE_HZ ? STEEP_FALL : FALL_HZ / rate_hz;   /* per sample taken in */
     double cutoff = rate_hz < SAMPLE_RATE_HZ ? 0.5 : CUTOFF_HZ / rate_hz;
     double length = (ATTENUATION_DB - 8.0) / (2.285 * 2.0 * PI * fall);
     if (length > RESAMPLE_TAPS_MAX - 4) return 0;
     stream->taps = ((int32_t)length / 4 + 1) * 4;
-    stream->up = SAMPLE_RATE_HZ / divisor;
-    stream->down = rate_hz / divisor;
+    stream->up = up / divisor;
+    stream->down = down / divisor;
     if (stream->up > RESAMPLE_COEFFICIENTS_MAX / stream->taps) return 0;
     for (int32_t phase = 0; phase < stream->up; phase++)
         make_phase(stream, phase, cutoff, stream->coefficients + phase * stream->taps);

@@ -1,4 +1,5 @@
-/* Samples of any common rate become samples at 16 kHz; for hosts that have no resampler of their own. */
+/* Samples of any common rate become samples at 16 kHz, for hosts that have no resampler of their own; or a clip is slowed or
+   hurried by some per cent, for one that was played at another speed. */
 #ifndef SONICA_RESAMPLE_H
 #define SONICA_RESAMPLE_H
 
@@ -12,15 +13,16 @@ enum {
 
 /* One stream. Hosts own it, start it before use, and look at nothing inside. */
 typedef struct resampler {
-    int32_t up, down, taps;   /* 16 kHz = rate x up / down */
+    int32_t up, down, taps;   /* of `down` samples become `up` */
     int32_t at, phase;        /* of the next output: its first tap within the line, and its filter */
     int32_t filled;
     float line[RESAMPLE_TAPS_MAX + RESAMPLE_PART];
     float coefficients[RESAMPLE_COEFFICIENTS_MAX];
 } resampler;
 
-/* Begin a stream of samples at rate_hz; return 0 for a rate whose filter would be too large. */
-int32_t resampler_start(resampler *stream, int32_t rate_hz);
+/* Begin a stream of which every `down` samples become `up`, heard at 16 kHz; return 0 for a ratio whose filter would be too
+   large. */
+int32_t resampler_start(resampler *stream, int32_t down, int32_t up);
 
 /* At most so many samples come out of a push of `count`, or of a finish (count 0). */
 int64_t resampler_bound(const resampler *stream, int64_t count);

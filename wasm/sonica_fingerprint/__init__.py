@@ -2,7 +2,7 @@
 
 from sonica_fingerprint.codec import CONTENT_TYPE, decode, encode
 from sonica_fingerprint.errors import FingerprintError, KernelError, MalformedFingerprint, UnsupportedVersion
-from sonica_fingerprint.extractor import Extractor, extract
+from sonica_fingerprint.extractor import OTHER_SPEEDS, Extractor, extract
 from sonica_fingerprint.fingerprint import (
     DIMENSIONS,
     EDGE_STEPS,
@@ -11,6 +11,7 @@ from sonica_fingerprint.fingerprint import (
     SAMPLE_RATE_HZ,
     SEGMENT_MS,
     SILENCE_DB,
+    SPEED_CHANGE_MAX,
     STEP_MS,
     Fingerprint,
 )
@@ -21,9 +22,11 @@ __all__ = [
     "EDGE_STEPS",
     "EMBEDDING_SCALE",
     "FINGERPRINT_VERSION",
+    "OTHER_SPEEDS",
     "SAMPLE_RATE_HZ",
     "SEGMENT_MS",
     "SILENCE_DB",
+    "SPEED_CHANGE_MAX",
     "STEP_MS",
     "Extractor",
     "Fingerprint",

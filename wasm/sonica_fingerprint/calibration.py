@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -104,7 +105,9 @@ class Calibration:
 
     def _by_length(self, seconds: float, value: Callable[[Curve], float]) -> float:
         """Interpolate between the curves along the logarithm of the length; beyond the ends, the ends hold."""
-        return _interpolated(math.log(seconds), [(math.log(curve.seconds), value(curve)) for curve in self.curves])
+        after = bisect_left(self.curves, seconds, key=lambda curve: curve.seconds)
+        around = self.curves[max(0, after - 1) : after + 1]
+        return _interpolated(math.log(seconds), [(math.log(curve.seconds), value(curve)) for curve in around])
 
 
 def published() -> dict[str, Any]:

@@ -6,7 +6,8 @@
         print(answer["matches"][0]["song"]["title"])
 
 A fingerprint is sent where one can be made here, a tenth of the audio or less, which nobody can play; the audio where
-not, and where the service reads fingerprints of another version.
+not, and where the service reads fingerprints of another version. A clip without an answer is asked about again at other
+speeds (extractor.OTHER_SPEEDS), a request each: it may be from a turntable, the radio or a DJ.
 
 ClientError
 ├── ServiceUnreachable      nothing that speaks Sonica's HTTP answers there, or not in time
@@ -19,7 +20,8 @@ import json
 import sys
 import time
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from typing import Any, Literal, TypedDict, cast
 from urllib.error import HTTPError
@@ -28,7 +30,7 @@ from urllib.request import Request, urlopen
 
 from sonica_fingerprint.codec import CONTENT_TYPE, MAGIC, encode
 from sonica_fingerprint.errors import KernelError, UnreadableAudio
-from sonica_fingerprint.extractor import extract
+from sonica_fingerprint.extractor import OTHER_SPEEDS, extract
 from sonica_fingerprint.fingerprint import SAMPLE_RATE_HZ, Fingerprint
 from sonica_fingerprint.pcm import read_wav, to_fingerprint_rate
 
@@ -118,26 +120,35 @@ class Refused(ClientError):
 class Client:
     """Asks one service; holds nothing open, so threads may share it."""
 
-    def __init__(self, url: str, *, token: str | None = None, timeout_seconds: float = 20.0) -> None:
-        """url: of the service, such as http://127.0.0.1:8000; token: an API key or a JWT."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout_seconds: float = 20.0,
+        other_speeds: Sequence[float] = OTHER_SPEEDS,
+    ) -> None:
+        """url: of the service, such as http://127.0.0.1:8000; token: an API key or a JWT.
+
+        other_speeds: to ask again at, a request each, when a clip has no answer; () for none.
+        """
         if urlsplit(url).scheme not in ("http", "https"):
             raise ValueError(f"a service has a URL such as http://127.0.0.1:8000, not {url}")
         self._url = url.rstrip("/")
         self._headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._timeout_seconds = timeout_seconds
+        self._other_speeds = other_speeds
 
     def recognize(self, clip: bytes) -> Answer:
         """Recognize a file's bytes, of any format that the service reads. Raises Refused, ServiceUnreachable."""
         if clip.startswith(MAGIC):
             return self._post(clip, CONTENT_TYPE)
-        return self._post_lightly(_fingerprint_of_wav(clip), clip, "application/octet-stream")
+        return self._post_lightly(_samples_of_wav(clip), clip, "application/octet-stream")
 
     def recognize_samples(self, samples: Iterable[float], *, rate_hz: int = SAMPLE_RATE_HZ) -> Answer:
         """Recognize mono samples, full scale 1: an array("f"), a NumPy array, any numbers. Raises as `recognize`."""
         floats = array("f", samples)
-        return self._post_lightly(
-            _fingerprint_of(floats, rate_hz), _l16(floats), f"audio/L16;rate={rate_hz};channels=1"
-        )
+        return self._post_lightly(_used(floats, rate_hz), _l16(floats), f"audio/L16;rate={rate_hz};channels=1")
 
     def recognize_fingerprint(self, fingerprint: Fingerprint) -> Answer:
         """Recognize a fingerprint. Raises as `recognize`."""
@@ -152,15 +163,29 @@ class Client:
                 raise
             return None
 
-    def _post_lightly(self, fingerprint: Fingerprint | None, audio: bytes, content_type: str) -> Answer:
-        """Post the fingerprint; the audio where there is none, or none that the service takes."""
-        if fingerprint is not None:
-            try:
-                return self.recognize_fingerprint(fingerprint)
-            except Refused as refused:
-                if refused.code not in _FINGERPRINT_REFUSALS:
-                    raise
-        return self._post(audio, content_type)
+    def _post_lightly(self, samples: array[float] | None, audio: bytes, content_type: str) -> Answer:
+        """Post fingerprints of the samples; the audio where none can be made, or none is taken by the service."""
+        fingerprint = _fingerprint_of(samples)
+        if samples is None or fingerprint is None:
+            return self._post(audio, content_type)
+        try:
+            answer = self.recognize_fingerprint(fingerprint)
+        except Refused as refused:
+            if refused.code not in _FINGERPRINT_REFUSALS:
+                raise
+            return self._post(audio, content_type)
+        if answer.get("reason") != "below_threshold":
+            return answer
+        return self._at_other_speeds(samples) or answer
+
+    def _at_other_speeds(self, samples: array[float]) -> Answer | None:
+        """Ask about the clip as if it played too fast or too slowly; None where that names no song either."""
+        with suppress(ClientError):  # there is an answer already
+            for speed in self._other_speeds:
+                answer = self.recognize_fingerprint(extract(samples, speed))
+                if answer["status"] == "match":
+                    return answer
+        return None
 
     def _post(self, body: bytes, content_type: str) -> Answer:
         return self._answer("/v1/recognize", body, content_type)
@@ -201,20 +226,27 @@ def _document(body: bytes, needed: str) -> dict[str, Any]:
     return document
 
 
-def _fingerprint_of_wav(clip: bytes) -> Fingerprint | None:
+def _samples_of_wav(clip: bytes) -> array[float] | None:
     try:
         pcm = read_wav(clip)
-        return _fingerprint_of(pcm.mono(seconds_max=CLIP_SECONDS_MAX), pcm.rate_hz)
+        return _used(pcm.mono(seconds_max=CLIP_SECONDS_MAX), pcm.rate_hz)
     except UnreadableAudio:
         return None
 
 
-def _fingerprint_of(samples: array[float], rate_hz: int) -> Fingerprint | None:
-    """Return the fingerprint of the first seconds; None without samples, and where this machine cannot make one."""
+def _used(samples: array[float], rate_hz: int) -> array[float] | None:
+    """Return the first seconds at 16 kHz; None where this machine cannot make them."""
     try:
-        used = to_fingerprint_rate(samples, rate_hz, seconds_max=CLIP_SECONDS_MAX)
-        return extract(used) if used else None
-    except (ImportError, KernelError, UnreadableAudio):
+        return to_fingerprint_rate(samples, rate_hz, seconds_max=CLIP_SECONDS_MAX)
+    except (ImportError, UnreadableAudio):
+        return None
+
+
+def _fingerprint_of(samples: array[float] | None) -> Fingerprint | None:
+    """Return the fingerprint; None without samples, and where this machine cannot make one."""
+    try:
+        return extract(samples) if samples else None
+    except KernelError:
         return None
 
 

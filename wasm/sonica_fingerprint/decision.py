@@ -9,6 +9,8 @@ from typing import Generic, Protocol, TypeVar
 from sonica_fingerprint.calibration import CALIBRATION, Calibration, Evidence
 from sonica_fingerprint.fingerprint import EDGE_STEPS, SEGMENT_MS, SILENCE_DB, STEP_MS, Fingerprint
 
+OTHER_SPEED_SHARE = 0.1  # of the rate of false answers, for a query at another speed: it is a further try of a clip
+
 
 class Aligned(Protocol):
     """A song along which the query was laid."""
@@ -32,6 +34,14 @@ class Demand:
     false_accept_rate: float
     catalogue_segments: int
     calibration: Calibration = CALIBRATION
+
+    def score_min(self, query: Fingerprint) -> float:
+        """Return the score from which a match is accepted."""
+        return self.calibration.score_min(
+            seconds_heard(query),
+            false_accept_rate=self.false_accept_rate * (1 if query.speed == 1 else OTHER_SPEED_SHARE),
+            catalogue_segments=self.catalogue_segments,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +72,7 @@ def decide(
     rival = others[0].similarity if others else 0.0
     behind = sorted(((other, score(other, most)) for other in others), key=lambda scored: -scored[1])
     ranked = [*((song, score(song, rival)) for song in shared), *behind]
-    enough = demand.calibration.score_min(
-        seconds, false_accept_rate=demand.false_accept_rate, catalogue_segments=demand.catalogue_segments
-    )
-    return Decision(tuple(ranked), accepted=len(shared) if ranked[0][1] >= enough else 0)
+    return Decision(tuple(ranked), accepted=len(shared) if ranked[0][1] >= demand.score_min(query) else 0)
 
 
 def seconds_heard(query: Fingerprint) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from sonica_fingerprint.fingerprint import DIMENSIONS, SAMPLE_RATE_HZ, Fingerprint
+from dataclasses import replace
+
+from sonica_fingerprint.fingerprint import DIMENSIONS, SAMPLE_RATE_HZ, SPEED_CHANGE_MAX, Fingerprint
 from sonica_fingerprint.kernels import Kernel, Samples, native
 
+OTHER_SPEEDS = (0.94, 1.06)  # to ask again at when there is no answer: each reaches a few per cent to either side
 _RECORD_BYTES = 1 + DIMENSIONS
 
 
@@ -23,7 +26,7 @@ class Extractor:
         if self._finished:
             raise ValueError("this extractor is finished; make another for another stream")
         self._records += self._kernel.push(samples)
-        self._samples += memoryview(samples).nbytes // 4  # type: ignore[arg-type]
+        self._samples += _count(samples)
 
     def fingerprint(self) -> Fingerprint:
         """Return what is certain so far: all but the last half second, whose gain needs what comes."""
@@ -37,14 +40,28 @@ class Extractor:
         return self.fingerprint()
 
 
-def extract(samples: Samples, *, kernel: Kernel | None = None) -> Fingerprint:
+def extract(samples: Samples, speed: float = 1.0, *, kernel: Kernel | None = None) -> Fingerprint:
     """Return the fingerprint of a whole clip: float32 samples, mono, 16 kHz, full scale 1.
+
+    speed: how fast the clip is taken to play; it is slowed by so much first. Whole per cents, up to SPEED_CHANGE_MAX
+    from 1; raises ValueError for others.
 
     A clip shorter than one segment (960 ms) has a fingerprint without segments.
     """
+    kernel = kernel or native.new_kernel()
     extractor = Extractor(kernel)
-    extractor.push(samples)
-    return extractor.finish()
+    if speed == 1:
+        extractor.push(samples)
+        return extractor.finish()
+    extractor.push(_slowed(samples, speed, kernel))
+    return replace(extractor.finish(), duration_ms=_duration_ms(_count(samples)), speed=speed)
+
+
+def _slowed(samples: Samples, speed: float, kernel: Kernel) -> Samples:
+    percent = round(100 * speed)
+    if percent / 100 != speed or abs(percent - 100) > 100 * SPEED_CHANGE_MAX:
+        raise ValueError(f"speed {speed} is not one of whole per cents within 1 +- {SPEED_CHANGE_MAX}")
+    return memoryview(kernel.resample(samples, 100, percent)).cast("f")
 
 
 def _fingerprint(records: bytes, samples: int) -> Fingerprint:
@@ -52,5 +69,13 @@ def _fingerprint(records: bytes, samples: int) -> Fingerprint:
     return Fingerprint(
         embeddings=b"".join(records[start + 1 : start + _RECORD_BYTES] for start in starts),
         levels=records[::_RECORD_BYTES],
-        duration_ms=samples * 1000 // SAMPLE_RATE_HZ,
+        duration_ms=_duration_ms(samples),
     )
+
+
+def _count(samples: Samples) -> int:
+    return memoryview(samples).nbytes // 4  # type: ignore[arg-type]
+
+
+def _duration_ms(samples: int) -> int:
+    return samples * 1000 // SAMPLE_RATE_HZ

@@ -101,7 +101,8 @@ class HotIndex:
         return list(decision.ranked[: decision.accepted])
 
     def _match(self, query: Fingerprint, alignment: Alignment, score: float) -> dict[str, Any]:
-        song, speed, offset_ms = self._details[alignment.song], alignment.speed, alignment.offset_steps * STEP_MS
+        song, offset_ms = self._details[alignment.song], alignment.offset_steps * STEP_MS
+        speed = query.speed * alignment.speed
         song_end_ms = offset_ms + round(query.duration_ms * speed)
         beyond_ms = max(0, song_end_ms - song["duration_ms"])  # the clip goes on where the song has ended
         segment = {

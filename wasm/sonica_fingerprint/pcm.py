@@ -82,10 +82,10 @@ def read_wav(body: bytes | memoryview) -> Pcm:
 def to_fingerprint_rate(samples: array[float], rate_hz: int, *, seconds_max: float) -> array[float]:
     """Return the first seconds_max of float32 samples at 16 kHz, by the native kernel. Raises UnreadableAudio."""
     if rate_hz != SAMPLE_RATE_HZ:
-        from sonica_fingerprint._native import resample
+        from sonica_fingerprint._native import Kernel
 
         try:
-            samples = array("f", resample(samples, rate_hz))
+            samples = array("f", Kernel.resample(samples, rate_hz, SAMPLE_RATE_HZ))
         except ValueError as error:
             raise UnreadableAudio(str(error)) from error
     return samples[: int(seconds_max * SAMPLE_RATE_HZ)]

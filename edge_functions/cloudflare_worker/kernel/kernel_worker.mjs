@@ -15,11 +15,12 @@ export default class KernelWorker extends WorkerEntrypoint {
    * Fingerprint interleaved samples.
    * @param {ArrayBuffer} data
    * @param {import("./samples.mjs").Form} form
+   * @param {number} [speed] how fast the clip is taken to play
    * @returns {ArrayBuffer | null} the wire format; null for samples that the origin has to look at
    */
-  extract(data, form) {
+  extract(data, form, speed = 1) {
     const samples = monoSamples(data, form);
-    return samples && kernel.extract(samples).buffer;
+    return samples && kernel.extract(samples, { speed }).buffer;
   }
 
   /**

@@ -82,7 +82,7 @@ const env = {
   ANSWERS: bound("ANSWERS", "get", "put"),
   RATE_LIMITER: bound("RATE_LIMITER", "limit"),
   KERNEL: {
-    extract: (data, form) => kernelCall("extract", data, form),
+    extract: (data, form, speed) => kernelCall("extract", data, form, speed),
     recognize: (fingerprint) => kernelCall("recognize", fingerprint),
     hotIndex: () => kernelCall("hotIndex"),
   },

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-ANSWER = {"status": "no_match", "reason": "below_threshold", "matches": [], "request_id": "r"}
+ANSWER = {"status": "no_match", "reason": "silence", "matches": [], "request_id": "r"}
+UNANSWERED = ANSWER | {"reason": "below_threshold"}
+FOUND = ANSWER | {"status": "match", "reason": None, "matches": [{"score": 0.9}]}
 
 
 @dataclass

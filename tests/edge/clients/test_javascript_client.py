@@ -14,8 +14,8 @@ import pytest
 import sonica_fingerprint
 from sonica_fingerprint import CONTENT_TYPE
 
-from tests.edge.clients.scripted_service import ANSWER, answer, problem, scripted
-from tests.edge.clients.test_python_client import AUDIO, HEARD, assert_heard, file_of
+from tests.edge.clients.scripted_service import ANSWER, FOUND, UNANSWERED, answer, problem, scripted
+from tests.edge.clients.test_python_client import AUDIO, HEARD, assert_heard, file_of, hurried, speeds_of
 from tests.parity.wasm_exports import node_command
 
 HOST = Path(__file__).with_name("javascript_client.mjs")
@@ -96,6 +96,34 @@ def test_service_gets_the_audio_when_it_refuses_the_fingerprint(code: str) -> No
     with scripted(problem(422, code), answer()) as script:
         assert run(script.url, SAMPLES) == [ANSWER]
     assert script.content_types == [CONTENT_TYPE, L16]
+
+
+def test_service_is_asked_at_other_speeds_when_it_has_no_answer() -> None:
+    with scripted(answer(UNANSWERED)) as script:
+        assert run(script.url, SAMPLES) == [UNANSWERED]
+    assert speeds_of(script) == [1.0, *sonica_fingerprint.OTHER_SPEEDS]
+
+    with scripted(answer(UNANSWERED)) as script:
+        assert run(script.url, SAMPLES, otherSpeeds=[]) == [UNANSWERED]
+    assert speeds_of(script) == [1.0]
+
+
+def test_answer_is_that_of_the_speed_at_which_there_is_one() -> None:
+    with scripted(answer(UNANSWERED), answer(FOUND)) as script:
+        assert run(script.url, SAMPLES) == [FOUND]
+    assert speeds_of(script) == [1.0, sonica_fingerprint.OTHER_SPEEDS[0]]
+
+
+@pytest.mark.parametrize("code", ["invalid_fingerprint", "too_many_requests"])
+def test_first_answer_stays_when_other_speeds_are_refused(code: str) -> None:
+    with scripted(answer(UNANSWERED), problem(422, code)) as script:
+        assert run(script.url, SAMPLES) == [UNANSWERED]
+    assert script.content_types == [CONTENT_TYPE, CONTENT_TYPE]
+
+
+def test_song_is_named_when_the_clip_was_played_at_another_speed(service_url: str) -> None:
+    (found,) = run(service_url, call("recognizeSamples", hurried(1.12).tobytes()))
+    assert_heard(found)
 
 
 def test_only_the_first_seconds_are_sent_when_the_clip_is_long() -> None:

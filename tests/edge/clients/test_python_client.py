@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import sonica_fingerprint
+import soxr
 from sonica_fingerprint import CONTENT_TYPE
 from sonica_fingerprint.client import Client, Refused, ServiceUnreachable
 from sonica_fingerprint.kernels import native
 
 from tests.clips import encoded
-from tests.edge.clients.scripted_service import ANSWER, answer, problem, scripted
+from tests.edge.clients.scripted_service import ANSWER, FOUND, UNANSWERED, Script, answer, problem, scripted
 from tests.music import make_music
 
 HEARD = make_music(1, 12.0)[4 * 16_000 : 8 * 16_000]
@@ -20,6 +21,12 @@ AUDIO = "application/octet-stream"
 
 def file_of(name: str = "wav", samples: np.ndarray = HEARD, *, rate_hz: int = 16_000) -> bytes:
     return encoded(samples[:, np.newaxis], name, rate_hz=rate_hz)
+
+
+def hurried(speed: float) -> np.ndarray:
+    """Four seconds of what was heard, and of the song after it, played faster."""
+    played = make_music(1, 12.0)[4 * 16_000 :][: int(4 * speed * 16_000)]
+    return soxr.resample(played, 16_000 * speed, 16_000)
 
 
 def assert_heard(found: Any) -> None:
@@ -100,6 +107,47 @@ def test_service_gets_the_audio_when_it_refuses_the_fingerprint(code: str) -> No
     assert script.content_types == [CONTENT_TYPE, "audio/L16;rate=16000;channels=1"]
     sent = np.frombuffer(script.came[1][3], ">i2")
     assert np.abs(sent / 32_768 - HEARD).max() < 1 / 32_768
+
+
+def speeds_of(script: Script) -> list[float]:
+    return [sonica_fingerprint.decode(body).speed for _, _, headers, body in script.came]
+
+
+def test_service_is_asked_at_other_speeds_when_it_has_no_answer() -> None:
+    with scripted(answer(UNANSWERED)) as script:
+        assert Client(script.url).recognize(file_of()) == UNANSWERED
+        assert Client(script.url).recognize_samples(HEARD) == UNANSWERED
+
+    assert speeds_of(script) == 2 * [1.0, *sonica_fingerprint.OTHER_SPEEDS]
+
+
+def test_answer_is_that_of_the_speed_at_which_there_is_one() -> None:
+    with scripted(answer(UNANSWERED), answer(FOUND)) as script:
+        assert Client(script.url).recognize(file_of()) == FOUND
+    assert speeds_of(script) == [1.0, sonica_fingerprint.OTHER_SPEEDS[0]]
+
+
+def test_service_is_asked_once_when_no_other_speeds_are_wanted() -> None:
+    with scripted(answer(UNANSWERED)) as script:
+        assert Client(script.url, other_speeds=()).recognize(file_of()) == UNANSWERED
+    assert speeds_of(script) == [1.0]
+
+
+@pytest.mark.parametrize("code", ["invalid_fingerprint", "too_many_requests"])
+def test_first_answer_stays_when_other_speeds_are_refused(code: str) -> None:
+    with scripted(answer(UNANSWERED), problem(422, code)) as script:
+        assert Client(script.url).recognize(file_of()) == UNANSWERED
+    assert script.content_types == [CONTENT_TYPE, CONTENT_TYPE]
+
+
+def test_fingerprint_is_asked_about_once_when_it_was_made_elsewhere() -> None:
+    with scripted(answer(UNANSWERED)) as script:
+        assert Client(script.url).recognize_fingerprint(sonica_fingerprint.extract(HEARD)) == UNANSWERED
+    assert len(script.came) == 1
+
+
+def test_song_is_named_when_the_clip_was_played_at_another_speed(service_url: str) -> None:
+    assert_heard(Client(service_url).recognize_samples(hurried(1.12)))
 
 
 def test_refused_fingerprint_is_an_error_when_there_is_no_audio() -> None:

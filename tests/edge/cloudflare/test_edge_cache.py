@@ -46,7 +46,7 @@ def test_match_is_kept_for_a_day_and_no_match_for_a_minute(edge, origin, new_cli
     match = stored(edge, origin)
     origin.otherwise = unknown
     edge.recognize(new_clip())
-    no_match = stored(edge, origin)
+    no_match = stored(edge, origin)  # at the last speed
     assert match["expiration"] - now == pytest.approx(86_400, abs=30)
     assert no_match["expiration"] - now == pytest.approx(60, abs=30)
 

@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from sonica_fingerprint import CONTENT_TYPE, decode, encode, extract
+from sonica_fingerprint import CONTENT_TYPE, OTHER_SPEEDS, decode, encode, extract
 
 from tests.clips import encoded
+from tests.edge.cloudflare.fake_origin import Told, recognized, unknown
 from tests.music import make_music
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -172,3 +173,46 @@ def decoded(wav):
 def cosines(one, other):
     rows = [np.frombuffer(each.embeddings, np.int8).reshape(-1, 128).astype(float) for each in (one, other)]
     return (rows[0] * rows[1]).sum(1) / np.linalg.norm(rows[0], axis=1) / np.linalg.norm(rows[1], axis=1)
+
+
+def known_at(speed):
+    """Make an origin that knows every clip at one speed."""
+    return lambda asked: recognized(asked) if decode(asked.body).speed == speed else unknown(asked)
+
+
+def speeds(origin):
+    return [decode(asked.body).speed for asked in origin.asked]
+
+
+def test_clip_is_named_when_the_origin_knows_it_at_another_speed(edge, origin, new_clip):
+    clip, origin.otherwise = new_clip(), known_at(1.06)
+    first = edge.recognize(clip).json()
+    assert (first["status"], first["tier"], speeds(origin)) == ("match", "origin", [1.0, *OTHER_SPEEDS])
+
+    second = edge.recognize(clip).json()
+    assert (second["status"], second["tier"], second["cache"]) == ("match", "edge", "edge")
+    assert second["query"] == first["query"]
+    assert second["timings_ms"]["total"] == pytest.approx(
+        sum(spent for step, spent in second["timings_ms"].items() if step != "total"), abs=0.05
+    )
+    assert len(origin.asked) == 1 + len(OTHER_SPEEDS)
+
+
+def test_first_answer_stays_when_there_is_none_at_any_speed(edge, origin, new_clip):
+    clip, origin.otherwise = new_clip(), unknown
+    answer = edge.recognize(clip).json()
+    assert (answer["reason"], speeds(origin)) == ("below_threshold", [1.0, *OTHER_SPEEDS])
+    assert answer["query"]["sha256"] == decode(origin.asked[0].body).key
+
+
+def test_first_answer_stays_when_the_origin_fails_at_another_speed(edge, origin, new_clip):
+    origin.otherwise = lambda asked: unknown(asked) if decode(asked.body).speed == 1 else Told(500, b"{}")
+    assert edge.recognize(new_clip()).json()["reason"] == "below_threshold"
+    origin.otherwise = lambda asked: unknown(asked) if decode(asked.body).speed == 1 else Told(hang_up=True)
+    assert edge.recognize(new_clip()).json()["reason"] == "below_threshold"
+
+
+def test_fingerprint_is_asked_about_once_when_the_client_made_it(edge, origin):
+    origin.otherwise = unknown
+    edge.recognize(encode(extract(make_music(104, 3.0))), CONTENT_TYPE)
+    assert speeds(origin) == [1.0]

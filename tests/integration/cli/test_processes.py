@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from sonica_fingerprint import CONTENT_TYPE
+from sonica_fingerprint import CONTENT_TYPE, OTHER_SPEEDS, decode
 
+from tests.edge.clients.scripted_service import FOUND, UNANSWERED, answer, scripted
 from tests.integration.cli.conftest import Commands
 from tests.music import write_clip, write_song
 
@@ -197,11 +198,12 @@ def recording_server(*, refuse: str | None = None) -> Iterator[tuple[str, list[s
 
 
 AUDIO = "application/octet-stream"
+FINGERPRINTS = [CONTENT_TYPE] * (1 + len(OTHER_SPEEDS))  # of what has no answer
 
 
 @pytest.mark.parametrize(
     ("options", "content_types"),
-    [([], [CONTENT_TYPE]), (["--send", "fingerprint"], [CONTENT_TYPE]), (["--send", "audio"], [AUDIO])],
+    [([], FINGERPRINTS), (["--send", "fingerprint"], FINGERPRINTS), (["--send", "audio"], [AUDIO])],
 )
 def test_server_gets_fingerprints_when_the_file_can_be_decoded_here(
     commands: Commands, options: list[str], content_types: list[str]
@@ -210,6 +212,16 @@ def test_server_gets_fingerprints_when_the_file_can_be_decoded_here(
     with recording_server() as (url, came):
         commands.lines("recognize", "--server", url, "--jsonl", *options, clip, exit_code=3)
     assert came == content_types
+
+
+def test_song_is_named_when_the_server_knows_it_at_another_speed(commands: Commands) -> None:
+    clip = write_clip(commands.folder / "clip.wav", 1, start_seconds=1)
+    rest = {"candidates": [], "timings_ms": {}}
+    with scripted(answer(UNANSWERED | rest), answer(FOUND | rest)) as script:
+        (line,) = commands.lines("recognize", "--server", script.url, "--jsonl", clip)
+
+    assert line["status"] == "match"
+    assert [decode(body).speed for *_, body in script.came] == [1.0, OTHER_SPEEDS[0]]
 
 
 def test_server_gets_the_file_when_it_cannot_be_decoded_here(commands: Commands) -> None:

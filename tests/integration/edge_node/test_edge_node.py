@@ -12,7 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
-from sonica_fingerprint import CONTENT_TYPE, decode, encode, extract
+import soxr
+from sonica_fingerprint import CONTENT_TYPE, OTHER_SPEEDS, decode, encode, extract
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.app import create_app
@@ -35,9 +36,10 @@ LIMITS = {"clip_seconds_max": 20.0, "candidates_max": 24, "false_accept_rate": E
 HOT, COLD = 1, 2  # of the origin's songs
 
 
-def clip(seed: int) -> bytes:
-    """Five seconds of a song."""
-    return encoded(make_music(seed, SONG_SECONDS)[8 * 16_000 : 13 * 16_000, None], rate_hz=16_000)
+def clip(seed: int, *, speed: float = 1.0) -> bytes:
+    """Five seconds of a song, played at a speed."""
+    played = make_music(seed, SONG_SECONDS)[8 * 16_000 :][: int(5 * speed * 16_000)]
+    return encoded(soxr.resample(played, 16_000 * speed, 16_000)[:, None], rate_hz=16_000)
 
 
 @dataclass
@@ -133,6 +135,49 @@ async def test_other_song_is_asked_of_the_origin_by_its_fingerprint(world: World
     assert asked["headers"]["authorization"] == "Bearer sk_caller"
     assert asked["headers"]["x-request-id"] == response.headers["x-request-id"]
     assert "cookie" not in asked["headers"]
+
+
+async def test_clip_is_named_when_it_was_played_at_another_speed(world: World) -> None:
+    await world.publish(HOT)
+    async with world.node() as node:
+        hot = (await node.post("/v1/recognize", content=clip(HOT, speed=1.12))).json()
+        asked_of_hot = [decode(asked["body"]).speed for asked in world.behind.asked]
+        cold = (await node.post("/v1/recognize", content=clip(COLD, speed=1.12))).json()
+        unknown = (await node.post("/v1/recognize", content=clip(77))).json()
+    asked = [decode(asked["body"]).speed for asked in world.behind.asked]
+
+    assert (hot["tier"], hot["matches"][0]["song"]["id"]) == ("edge", HOT)
+    assert hot["matches"][0]["segments"][0]["speed"] == pytest.approx(1.12, abs=0.022)
+    assert (cold["tier"], cold["matches"][0]["song"]["id"]) == ("origin", COLD)
+    assert (unknown["status"], unknown["reason"]) == ("no_match", "below_threshold")
+    assert asked_of_hot == [1.0, 0.94]
+    assert asked == [*asked_of_hot, 1.0, *OTHER_SPEEDS, 1.0, *OTHER_SPEEDS]
+
+
+async def test_first_answer_stays_when_the_origin_goes_away_before_the_others(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world.node() as node:
+        behind, app = world.behind, world.behind.app
+
+        async def answer_once(scope: Scope, receive: Receive, send: Send) -> None:
+            behind.away = True
+            await app(scope, receive, send)
+
+        monkeypatch.setattr(behind, "app", answer_once)
+        answer = await node.post("/v1/recognize", content=clip(77))
+        behind.away = False
+
+    assert (answer.status_code, answer.json()["reason"]) == (200, "below_threshold")
+
+
+async def test_fingerprint_is_asked_about_once_when_somebody_else_made_it(world: World) -> None:
+    await world.publish(HOT)
+    async with world.node() as node:
+        await node.post(
+            "/v1/recognize", content=encode(extract(make_music(77, 5))), headers={"Content-Type": CONTENT_TYPE}
+        )
+    assert len(world.behind.asked) == 1
 
 
 async def test_node_answers_alone_when_the_origin_is_away(world: World) -> None:

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 import soundfile
-from sonica_fingerprint import extract
+import soxr
+from sonica_fingerprint import OTHER_SPEEDS, extract
 
 from backend.audio.decoder import Decoder
 from backend.audio.limits import DecoderLimits
@@ -27,7 +28,7 @@ class CountingIndex(FaissIndex):
         return await super().search(query, limit=limit)
 
 
-async def recognizer_of(folder, *seeds, catalogue=None):
+async def recognizer_of(folder, *seeds, catalogue=None, other_speeds=OTHER_SPEEDS):
     catalogue = catalogue or InMemoryCatalogue()
     for seed in seeds:
         await catalogue.put(make_new_song(seed, fingerprint=extract(make_music(seed, 12)).thinned(4)))
@@ -38,14 +39,15 @@ async def recognizer_of(folder, *seeds, catalogue=None):
         index=index,
         catalogue=cache.songs,
         cache=cache.recognitions,
-        limits=RecognitionLimits(candidates_max=24, false_accept_rate=0.01),
+        limits=RecognitionLimits(candidates_max=24, false_accept_rate=0.01, other_speeds=other_speeds),
     )
     return recognizer, catalogue, index
 
 
-def clip_of(seed, start=4.0, seconds=5.0):
+def clip_of(seed, start=4.0, seconds=5.0, speed=1.0):
     file = io.BytesIO()
-    soundfile.write(file, make_music(seed, 12)[int(start * 16_000) :][: int(seconds * 16_000)], 16_000, format="WAV")
+    played = make_music(seed, 12)[int(start * 16_000) :][: int(seconds * speed * 16_000)]
+    soundfile.write(file, soxr.resample(played, 16_000 * speed, 16_000), 16_000, format="WAV")
     return file.getvalue()
 
 
@@ -142,3 +144,62 @@ async def test_damaged_clip_is_an_error(tmp_path):
     recognizer, _, _ = await recognizer_of(tmp_path)
     with pytest.raises(UndecodableAudio):
         await recognizer.recognize_clip(clip_of(1)[:44])
+
+
+@pytest.mark.parametrize("speed", [0.88, 0.9, 1.1, 1.12])
+async def test_clip_is_recognized_with_its_place_and_speed_when_it_was_played_at_another_speed(tmp_path, speed):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
+    recognition = await recognizer.recognize_clip(clip_of(2, speed=speed))
+    match = recognition.matches[0].match
+
+    assert (match.song_id, recognition.query_duration_ms) == (2, 5000)
+    assert match.offset_ms == pytest.approx(4000, abs=200)
+    assert match.segments[0].speed == pytest.approx(speed, abs=0.025)
+    assert match.segments[0].query_end_ms == 5000
+    assert index.searches == 3
+    assert set(recognition.timings_ms) == {"decode", "extract", "cache", "search", "verify", "catalogue", "total"}
+
+
+async def test_clip_is_looked_at_once_when_it_has_an_answer(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
+    await recognizer.recognize_clip(clip_of(2))
+    assert index.searches == 1
+
+
+async def test_first_answer_stays_when_a_clip_has_none_at_any_speed(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
+    recognition = await recognizer.recognize_clip(clip_of(11))
+    first = await recognizer.recognize(extract(decoded(clip_of(11))))
+
+    assert (recognition.reason, index.searches) == ("below_threshold", 1 + len(OTHER_SPEEDS))
+    assert (recognition.query_key, recognition.candidates) == (first.query_key, first.candidates)
+
+
+async def test_nothing_is_searched_again_when_a_clip_is_silent_or_too_short(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1)
+    await recognizer.recognize_clip(clip_of(1, seconds=0.5))
+    assert index.searches == 1
+
+
+async def test_other_speeds_are_not_tried_when_there_are_none(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3, other_speeds=())
+    recognition = await recognizer.recognize_clip(clip_of(2, speed=1.12))
+    assert (recognition.status, index.searches) == ("no_match", 1)
+
+
+async def test_second_time_comes_from_memory_when_the_clip_was_played_at_another_speed(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
+    first, second = [await recognizer.recognize_clip(clip_of(2, speed=1.12)) for _ in range(2)]
+    assert (first.cache, second.cache, index.searches) == ("miss", "memory", 1 + len(OTHER_SPEEDS))
+    assert (second.query_key, second.matches) == (first.query_key, first.matches)
+    assert (await recognizer.known(first.query_key)).matches == first.matches
+
+
+async def test_fingerprint_is_recognized_when_its_maker_took_the_clip_at_another_speed(tmp_path):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
+    recognition = await recognizer.recognize(extract(decoded(clip_of(2, speed=1.12)), 1.06))
+    assert (recognition.matches[0].match.song_id, index.searches) == (2, 1)
+
+
+def decoded(clip):
+    return soundfile.read(io.BytesIO(clip), dtype="float32")[0]

@@ -1,5 +1,7 @@
 """Verification: the right song, its place and speed, an honest score, and no answer when there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import soxr
@@ -22,10 +24,11 @@ def candidate(seed, *, song_id=None, offset_steps=25, phase=0, music=None):
     return Candidate(song_id or seed, offset_steps, 1.0, positions - phase, rows[phase::4])
 
 
-def query(seed, *, start=3.2, seconds=5.0, speed=1.0, noise=0.0):
+def query(seed, *, start=3.2, seconds=5.0, speed=1.0, noise=0.0, taken=1.0):
     samples = make_music(seed, 14)[int(start * RATE) :][: int(seconds * speed * RATE)]
     samples = soxr.resample(samples, RATE * speed, RATE)
-    return extract((samples + noise * np.random.default_rng(1).normal(size=len(samples))).astype(np.float32))
+    noisy = samples + noise * np.random.default_rng(1).normal(size=len(samples))
+    return extract(noisy.astype(np.float32), taken)
 
 
 def decide(asked, *candidates, false_accept_rate=0.01):
@@ -89,6 +92,26 @@ def test_fewer_answers_are_given_when_fewer_false_ones_may_be():
     strict, lenient = ([verdict.accepted for verdict in row] for row in verdicts)
     assert sum(strict) < sum(lenient)
     assert all(one <= other for one, other in zip(strict, lenient, strict=True))
+
+
+@pytest.mark.parametrize(("speed", "taken"), [(0.9, 0.94), (1.1, 1.06)])
+def test_place_and_speed_are_those_of_the_clip_when_it_is_taken_at_another_speed(speed, taken):
+    verdict = decide(query(1, seconds=8, speed=speed, taken=taken), candidate(1), candidate(2))
+    segment = verdict.ranked[0].segments[0]
+
+    assert (verdict.accepted, verdict.ranked[0].song_id) == (1, 1)
+    assert verdict.ranked[0].offset_ms == pytest.approx(3200, abs=130)
+    assert segment.speed == pytest.approx(speed, abs=0.022)
+    assert (segment.query_start_ms, segment.query_end_ms) == (0, 8000)
+    assert segment.song_end_ms - segment.song_start_ms == pytest.approx(8000 * segment.speed, abs=5)
+
+
+def test_query_at_another_speed_is_accepted_as_if_a_tenth_of_the_false_answers_were_asked_for():
+    queries = [query(1, noise=noise) for noise in np.geomspace(0.1, 6, 12)]
+    taken = [decide(replace(asked, speed=1.06), candidate(1)).accepted for asked in queries]
+
+    assert taken == [decide(asked, candidate(1), false_accept_rate=0.001).accepted for asked in queries]
+    assert sum(taken) < sum(decide(asked, candidate(1)).accepted for asked in queries)
 
 
 def test_clip_that_starts_before_the_song_says_where_the_song_begins():

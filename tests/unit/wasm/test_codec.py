@@ -1,7 +1,9 @@
 """The wire format: what is encoded comes back, and no other bytes do any harm."""
 
+import hashlib
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,23 +20,25 @@ def fingerprints(draw):
     return Fingerprint(
         embeddings=draw(st.binary(min_size=segments * DIMENSIONS, max_size=segments * DIMENSIONS)),
         levels=draw(st.binary(min_size=segments, max_size=segments)),
-        duration_ms=segments * thinning * 128 + draw(st.integers(0, 10_000)),
+        duration_ms=segments * thinning * 160 + draw(st.integers(0, 10_000)),
         thinning=thinning,
+        speed=(1000 + draw(st.integers(-200, 200))) / 1000,
     )
 
 
+@settings(deadline=None)
 @given(fingerprints())
 def test_fingerprint_comes_back_when_encoded(fingerprint):
     assert decode(encode(fingerprint)) == fingerprint
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=4000))
 def test_any_bytes_are_refused_or_read_but_never_crash(body):
     refused_or_read(body)
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(fingerprints(), st.data())
 def test_changed_bytes_are_refused(fingerprint, data):
     body = bytearray(encode(fingerprint))
@@ -44,7 +48,7 @@ def test_changed_bytes_are_refused(fingerprint, data):
         decode(bytes(body))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(fingerprints(), st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.integers(0, 255))
 def test_headers_that_lie_under_a_valid_checksum_are_refused_or_harmless(fingerprint, duration, segments, thinning):
     body = bytearray(encode(fingerprint))[:-4]
@@ -93,6 +97,36 @@ def test_key_names_the_sound_and_not_its_length_or_level():
     silent = Fingerprint(fingerprint.embeddings, bytes(90 for _ in fingerprint.levels), fingerprint.duration_ms, 4)
     assert fingerprint.key == longer.key == quieter.key
     assert len({fingerprint.key, silent.key, make_fingerprint(2).key}) == 3
+
+
+@pytest.mark.parametrize("thousandths", [-32_768, -201, 201, 32_767])
+def test_speed_is_refused_when_it_is_too_far_off(thousandths):
+    body = bytearray(encode(make_fingerprint()))[:-4]
+    struct.pack_into("<h", body, 6, thousandths)
+    with pytest.raises(MalformedFingerprint, match="speed"):
+        decode(bytes(body) + struct.pack("<I", zlib.crc32(body)))
+
+
+def test_fingerprint_is_as_before_when_the_speed_is_unchanged():
+    fingerprint = make_fingerprint(1)
+    head = b"%d:%d:" % (fingerprint.version, fingerprint.thinning)
+    audible = bytes(level < 60 for level in fingerprint.levels)
+
+    assert fingerprint.key == hashlib.sha256(head + audible + fingerprint.embeddings).hexdigest()
+    assert encode(fingerprint)[6:8] == b"\0\0"
+
+
+def test_keys_differ_when_speeds_do():
+    fingerprint = make_fingerprint(1)
+    assert len({replace(fingerprint, speed=speed).key for speed in (0.94, 1.0, 1.06, 1.061)}) == 4
+
+
+def test_speed_stays_when_a_fingerprint_is_cut_or_thinned():
+    slowed = replace(make_fingerprint(segments=100, thinning=1), speed=1.06)
+    first = slowed.first(5)
+
+    assert (first.speed, first.duration_ms, first.segments) == (1.06, 5000, 42)  # 5.3 s lie behind one another
+    assert slowed.thinned(4).speed == 1.06
 
 
 def test_first_keeps_what_starts_within():

@@ -143,7 +143,7 @@ def test_samples_stay_as_they_are_when_they_are_at_the_rate_already():
 
 @pytest.mark.parametrize("samples", [np.zeros(10, np.float64), np.zeros((8, 8), np.float32)[:, ::2], "text", None])
 def test_samples_are_refused_when_they_are_no_floats(samples):
-    from sonica_fingerprint._native import resample
+    from sonica_fingerprint._native import Kernel
 
     with pytest.raises(TypeError):
-        resample(samples, 48_000)
+        Kernel.resample(samples, 48_000, 16_000)

@@ -20,3 +20,6 @@ class Kernel(Protocol):
 
     def finish(self) -> bytes:
         """End the stream; return the segments that waited for later samples."""
+
+    def resample(self, samples: Samples, down: int, up: int, /) -> bytes:
+        """Take float32 samples of a whole clip, no stream; return `up` for every `down` of them. Raises ValueError."""
