@@ -442,8 +442,9 @@ PLACES: list[Callable[[int, Generator, Studio], Samples]] = [
     lambda length, rng, studio: coloured_noise(length, rng, rng.uniform(0, 2)),
     lambda length, rng, studio: babble(length, rng, studio, int(rng.integers(1, 3))),
     lambda length, rng, studio: babble(length, rng, studio, int(rng.integers(1, 9))),
-    crowd,
-    crowd,
+    *[crowd] * 5,  # bars, mostly
+    *[lambda length, rng, studio: babble(length, rng, studio, int(rng.integers(3, 8)))] * 2,
+    lambda length, rng, studio: coloured_noise(length, rng, rng.uniform(0.7, 1.3)),
     lambda length, rng, studio: hum(length, rng),
     lambda length, rng, studio: knocks(length, rng),
     lambda length, rng, studio: rain(length, rng),

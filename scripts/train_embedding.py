@@ -1,11 +1,12 @@
 """Learns the embedding from music and writes wasm/kernel/weights.bin.
 
 Usage: train_embedding.py CORPUS_FOLDER... --work FOLDER [--speech FOLDER] [--passes 4] [--steps 6500] [--seed 1]
-Four steps, the first kept in the work folder and read again: pairs of moments, stored and heard through rooms, noise,
+Three steps, the first kept in the work folder and read again: pairs of moments, stored and heard through rooms, noise,
 microphones, codecs and speeds (training/pairs.py); the linear map (training/discriminant.py); the network around it
-(training/contrast.py); the linear map added once more (training/blend.py). One track in seven is held out, by its
-name, for the learning curve and for calibration, and is heard in other rooms with other voices than the rest. The work
-folder then holds pairs/, held_out/, curve.csv, curve.png, and embedder.pt, the weights before blending and rounding.
+(training/contrast.py), which hears other sounds mixed in and parts missing (training/perturbation.py). One track in
+seven is held out, by its name, for the learning curve and for calibration, and is heard in other rooms with other
+voices than the rest. The work folder then holds pairs/, held_out/, curve.csv, curve.png, and embedder.pt, the weights
+before rounding.
 
 Seeded: a second run sees the same batches; sums differ in their last bits with the BLAS and threads at hand, so the
 weights differ, and accuracy by less than its own uncertainty.
@@ -21,7 +22,6 @@ import matplotlib as mpl
 import numpy as np
 import torch
 from rich.console import Console
-from training.blend import blend
 from training.contrast import Progressed, Schedule, train
 from training.corpus import audio_files, held_out
 from training.discriminant import discriminant
@@ -68,7 +68,6 @@ def main() -> None:
     plot(curve, arguments.work / "curve.png")
     sample = np.random.default_rng(arguments.seed).integers(0, len(pairs.table), PATCHES_FOR_SCALES)
     patches = np.concatenate(pairs.patches(np.sort(sample), np.zeros(len(sample), np.int64)))
-    blend(embedder, *start, patches)
     arguments.output.write_bytes(weights_file(embedder, patches))
     console.print(f"wrote {arguments.output}; now build the kernel, scripts/make_vectors.py, scripts/calibrate.py")
 

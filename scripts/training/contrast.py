@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from training.network import Embedder
 from training.pairs import Pairs
+from training.perturbation import perturb
 
 TEMPERATURE = 0.06
 PREFIXES = (64, 128)  # the compact index keeps the first
@@ -34,7 +35,7 @@ PAIRS_A_TRACK = 4
 NEAR_JITTER, FAR_JITTER = 2, 8  # frames: what search along a clip leaves, and what a clip of one segment may have
 FAR_SHARE = 0.1
 SIGMOID_SCALE, SIGMOID_BIAS = 14.0, -7.0  # at the start: a cosine of one half is undecided
-SIGMOID_RATE = 10.0  # times the learning rate
+SIGMOID_RATE = 1.0  # times the learning rate: where the scale runs off, only the hardest pairs are still heard
 WEIGHT_DECAY = 0.01
 LINEAR_RATE = 0.01  # of the learning rate: the linear part starts where it should be, and its weights are small
 WARM_UP_STEPS = 100
@@ -147,7 +148,7 @@ class Batches:
         reach = np.where(rng.random(len(chosen)) < FAR_SHARE, FAR_JITTER, NEAR_JITTER)
         clean, heard = self._pairs.patches(chosen, rng.integers(-reach, reach + 1))
         table = self._pairs.table[chosen]
-        return Batch(clean, heard, table["track"], table["clean"])
+        return Batch(clean, perturb(heard, rng), table["track"], table["clean"])
 
 
 class Memory:

@@ -6,6 +6,7 @@ import numpy as np
 
 RATE, WINDOW, HOP, BANDS, SEGMENT_FRAMES, STEP_FRAMES, DIMENSIONS, REACH = 16_000, 2048, 512, 80, 27, 4, 128, 15
 EDGE_FRAMES = 8
+TILT = 10
 CONVOLUTIONS = [(5, 2), (3, 1), (3, 2), (3, 1)]  # kernel, frames a step
 SHAPES = [(24, 32), (48, 9 * 24), (96, 9 * 48), (128, 9 * 96), (256, 10 * 128), (128, 256), (128, 2160)]
 WEIGHTS = Path(__file__).parents[2] / "wasm" / "kernel" / "weights.bin"
@@ -17,9 +18,9 @@ def features(samples):
     frames = np.stack([samples[f * HOP : f * HOP + WINDOW] for f in range(count)]).astype(np.float64)
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
     powers = np.abs(np.fft.rfft(frames * hann, axis=1)) ** 2 @ band_matrix().T
-    loudness = powers.mean(axis=1)
-    gains = np.array([loudness[max(0, f - REACH) : f + REACH + 1].mean() for f in range(count)])
-    levelled = powers / (gains[:, None] + 1e-12)
+    means = np.array([powers[max(0, f - REACH) : f + REACH + 1].mean(axis=0) for f in range(count)])
+    smooth = np.array([means[:, max(0, b - TILT) : b + TILT + 1].mean(axis=1) for b in range(BANDS)]).T
+    levelled = powers / (np.sqrt(means.mean(axis=1, keepdims=True) * np.sqrt(smooth * means)) + 1e-12)
     rows = np.minimum(2047, np.floor((np.log10(levelled + 10**-1.7) + 0.5) * 256 + 0.5))
     before, after = (
         np.floor(part.mean(axis=0) + 0.5) * np.ones((EDGE_FRAMES, 1))

@@ -9,24 +9,13 @@ static void read_window(extractor *stream) {
     int slot = (int)(stream->frames_read % RING);
     spectrum(stream->window, bin_powers);
     bands(bin_powers, stream->band_powers[slot]);
-    float power = 0.0f, energy = 0.0f;
-    for (int band = 0; band < BANDS; band++) power += stream->band_powers[slot][band];
+    float energy = 0.0f;
     for (int n = 0; n < HOP_SAMPLES; n++) energy += stream->window[n] * stream->window[n];
-    stream->frame_powers[slot] = power / BANDS;
     stream->frame_energies[slot] = energy / HOP_SAMPLES;
     stream->frames_read++;
 
     __builtin_memmove(stream->window, stream->window + HOP_SAMPLES, sizeof(float) * (WINDOW_SAMPLES - HOP_SAMPLES));
     stream->window_filled = WINDOW_SAMPLES - HOP_SAMPLES;
-}
-
-/* Mean power of the frames within reach; at the stream's ends there are fewer. */
-static float gain_power(const extractor *stream, int64_t frame) {
-    int64_t first = frame < AGC_REACH_FRAMES ? 0 : frame - AGC_REACH_FRAMES;
-    int64_t last = frame + AGC_REACH_FRAMES < stream->frames_read ? frame + AGC_REACH_FRAMES : stream->frames_read - 1;
-    float sum = 0.0f;
-    for (int64_t f = first; f <= last; f++) sum += stream->frame_powers[f % RING];
-    return sum / (float)(last - first + 1);
 }
 
 static uint8_t patch_level(const extractor *stream) {
@@ -67,7 +56,9 @@ static int32_t push_edge(extractor *stream, segment *out) {
 static int32_t normalise_frame(extractor *stream, segment *out) {
     int64_t frame = stream->frames_normalised++;
     int slot = (int)(frame % RING), newest = (int)(frame % SEGMENT_FRAMES);
-    normalise(stream->band_powers[slot], gain_power(stream, frame), stream->newest[newest]);
+    float gain_powers[BANDS];
+    gains((const float(*)[BANDS])stream->band_powers, RING, frame, stream->frames_read, gain_powers);
+    normalise(stream->band_powers[slot], gain_powers, stream->newest[newest]);
     stream->newest_energies[newest] = stream->frame_energies[slot];
     if (frame + 1 < SEGMENT_FRAMES) return 0;
     if (frame + 1 > SEGMENT_FRAMES) return push_frame(stream, stream->newest[newest], stream->newest_energies[newest], out);

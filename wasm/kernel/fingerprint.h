@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 enum {
-    FINGERPRINT_VERSION = 3,
+    FINGERPRINT_VERSION = 4,
     SAMPLE_RATE_HZ = 16000,
     WINDOW_SAMPLES = 2048,
     HOP_SAMPLES = 512,
     BANDS = 80,
-    AGC_REACH_FRAMES = 15,   /* the gain is the mean power of 2 x 15 + 1 frames */
+    AGC_REACH_FRAMES = 15,   /* gains are of the mean powers of 2 x 15 + 1 frames */
     SEGMENT_FRAMES = 27,     /* 0.96 s of audio */
     STEP_FRAMES = 4,         /* 0.128 s */
     EDGE_FRAMES = 8,         /* made up before the first frame and after the last: two segments reach beyond either end */
@@ -55,7 +55,6 @@ typedef struct trunk {
 typedef struct extractor {
     float window[WINDOW_SAMPLES];
     float band_powers[2 * AGC_REACH_FRAMES + 1][BANDS];   /* rings over the last frames */
-    float frame_powers[2 * AGC_REACH_FRAMES + 1];
     float frame_energies[2 * AGC_REACH_FRAMES + 1];
     int16_t newest[SEGMENT_FRAMES][BANDS];   /* ring over the last normalised frames: the clip's first, or its last */
     float newest_energies[SEGMENT_FRAMES];
@@ -79,7 +78,8 @@ int32_t extractor_finish(extractor *stream, segment *segments);
 /* The stages, in order; fingerprint.c calls them, training reads features through them. */
 void spectrum(const float *window, float *bin_powers);
 void bands(const float *bin_powers, float *band_powers);
-void normalise(const float *band_powers, float gain_power, int16_t *features);
+void gains(const float (*band_powers)[BANDS], int64_t ring, int64_t frame, int64_t frames, float *gain_powers);
+void normalise(const float *band_powers, const float *gain_powers, int16_t *features);
 void mean_frame(const int16_t (*frames)[BANDS], int16_t *mean);   /* of SEGMENT_FRAMES */
 float decibels(float power);
 void trunk_reset(trunk *state);

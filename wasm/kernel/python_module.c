@@ -92,7 +92,7 @@ static PyObject *features(PyObject *Py_UNUSED(module), PyObject *object) {
     if (read_samples(object, &view) < 0) return NULL;
     int64_t count = view.len / (Py_ssize_t)sizeof(float);
     int64_t frames = count < WINDOW_SAMPLES ? 0 : (count - WINDOW_SAMPLES) / HOP_SAMPLES + 1;
-    float *powers = PyMem_Malloc((size_t)(frames + 1) * (BANDS + 1) * sizeof(float));
+    float(*powers)[BANDS] = PyMem_Malloc((size_t)(frames + 1) * sizeof *powers);
     int64_t edge = frames < SEGMENT_FRAMES ? 0 : EDGE_FRAMES;
     int64_t rows = edge + frames + edge;
     PyObject *result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(rows * BANDS * (int64_t)sizeof(int16_t)));
@@ -103,21 +103,16 @@ static PyObject *features(PyObject *Py_UNUSED(module), PyObject *object) {
         return PyErr_NoMemory();
     }
     int16_t *all = (int16_t *)(void *)PyBytes_AsString(result), *out = all + edge * BANDS;
-    float *means = powers + frames * BANDS;
     Py_BEGIN_ALLOW_THREADS
     for (int64_t f = 0; f < frames; f++) {
-        float bin_powers[BINS], sum = 0.0f;
+        float bin_powers[BINS];
         spectrum((const float *)view.buf + f * HOP_SAMPLES, bin_powers);
-        bands(bin_powers, powers + f * BANDS);
-        for (int band = 0; band < BANDS; band++) sum += powers[f * BANDS + band];
-        means[f] = sum / BANDS;
+        bands(bin_powers, powers[f]);
     }
     for (int64_t f = 0; f < frames; f++) {
-        int64_t first = f < AGC_REACH_FRAMES ? 0 : f - AGC_REACH_FRAMES;
-        int64_t last = f + AGC_REACH_FRAMES < frames ? f + AGC_REACH_FRAMES : frames - 1;
-        float sum = 0.0f;
-        for (int64_t g = first; g <= last; g++) sum += means[g];
-        normalise(powers + f * BANDS, sum / (float)(last - first + 1), out + f * BANDS);
+        float gain_powers[BANDS];
+        gains((const float(*)[BANDS])powers, frames, f, frames, gain_powers);
+        normalise(powers[f], gain_powers, out + f * BANDS);
     }
     for (int64_t n = 0; n < edge; n++) {
         mean_frame((const int16_t(*)[BANDS])out, all + n * BANDS);

@@ -6,7 +6,7 @@ import hashlib
 import math
 from dataclasses import dataclass, replace
 
-FINGERPRINT_VERSION = 3
+FINGERPRINT_VERSION = 4
 SAMPLE_RATE_HZ = 16_000
 DIMENSIONS = 128
 EMBEDDING_SCALE = 360  # what a unit vector is multiplied by before it is rounded to bytes

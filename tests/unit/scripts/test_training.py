@@ -10,11 +10,11 @@ import soundfile
 torch = pytest.importorskip("torch")
 pytest.importorskip("pyroomacoustics")
 
-from training import contrast, pairs  # noqa: E402
-from training.blend import blend  # noqa: E402
+from training import contrast, pairs, perturbation  # noqa: E402
 from training.corpus import BANDS, SEGMENT_FRAMES, read, to_features  # noqa: E402
 from training.network import Embedder  # noqa: E402
 from training.pairs import PAIR, Pairs, Stretch, Worker  # noqa: E402
+from training.perturbation import perturb  # noqa: E402
 from training.weights_file import weights_file  # noqa: E402
 
 from tests.music import make_music  # noqa: E402
@@ -106,23 +106,31 @@ def test_size_is_that_of_the_kernels_own_file_when_exported():
     assert len(weights_file(embedder(), patches)) == oracle.WEIGHTS.stat().st_size
 
 
-def likenesses(vectors):
-    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    return (units @ units.T)[np.triu_indices(len(units), 1)]
+def test_patches_are_whole_features_still_when_they_are_perturbed():
+    patches = np.tile(to_features(make_music(3, 4).astype(np.float64))[:SEGMENT_FRAMES], (400, 1, 1)).astype(np.float32)
+    changed = perturb(patches, np.random.default_rng(1))
+
+    assert changed.shape == patches.shape
+    assert np.isfinite(changed).all()
+    assert changed.max() <= 2047
+    kept = (np.abs(changed - patches) < 1).all(axis=(1, 2))
+    assert 0.2 < kept.mean() < 0.7  # most are changed; what a phone heard by itself is learnt too
 
 
-def test_embeddings_are_alike_where_the_start_has_them_alike_when_it_is_blended_in():
-    rng = np.random.default_rng(3)
-    patches = rng.normal(scale=200, size=(200, SEGMENT_FRAMES, BANDS)).astype(np.float32)
-    linear = rng.normal(size=(128, SEGMENT_FRAMES * BANDS)).astype(np.float32)
-    mean = rng.normal(size=SEGMENT_FRAMES * BANDS).astype(np.float32)
-    start = likenesses((patches.reshape(200, -1) - mean) @ linear.T)
-    made = embedder()
+def test_another_sound_is_heard_when_it_is_mixed_in(monkeypatch):
+    for share, value in (("MIXED", 1.0), ("MASKED", 0.0), ("COLOURED", 0.0)):
+        monkeypatch.setattr(perturbation, share, value)
+    patches = np.full((2, SEGMENT_FRAMES, BANDS), -300, np.float32)
+    patches[0, :, 10] = patches[1, :, 60] = 400
+    swapping = [perturb(patches, np.random.default_rng(seed)) for seed in range(8)]
 
-    def now():
-        with torch.no_grad():
-            return np.corrcoef(likenesses(made(torch.from_numpy(patches)).numpy()), start)[0, 1]
+    assert any(changed[0, 0, 60] > -200 for changed in swapping)
+    assert all(changed[0, 0, 10] > 200 for changed in swapping)
 
-    before = now()
-    blend(made, linear, mean, patches)
-    assert now() > before + 0.2
+
+def test_a_stretch_of_bands_is_flat_when_it_is_masked(monkeypatch):
+    for share, value in (("MIXED", 0.0), ("MASKED", 1.0), ("COLOURED", 0.0)):
+        monkeypatch.setattr(perturbation, share, value)
+    patches = np.random.default_rng(1).normal(scale=100, size=(20, SEGMENT_FRAMES, BANDS)).astype(np.float32)
+    changed = perturb(patches, np.random.default_rng(2))
+    assert ((changed.std(axis=1) < 30).any(axis=1) | (changed.std(axis=2) < 30).any(axis=1)).all()
