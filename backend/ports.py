@@ -159,8 +159,12 @@ class ReferenceIndex(Protocol):
     def segments(self) -> int:
         """How many segments are searched: the more, the likelier one fits by accident."""
 
-    async def search(self, query: Fingerprint, *, limit: int) -> list[Candidate]:
-        """Return the `limit` best alignments, most votes first."""
+    @property
+    def has_quick_search(self) -> bool:
+        """Whether a quick search costs less than a whole one."""
+
+    async def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
+        """Return the `limit` best alignments, most votes first; a quick search may miss what is hard to hear."""
 
 
 class IndexUpkeep(Protocol):

@@ -120,7 +120,12 @@ class Settings(BaseSettings):
         description="How segments are kept: `hnsw` in 1 MB an hour, `compact` in 0.3, which finds a little less, "
         "`exact` in 0.9, each compared, for up to 1,000 songs, or in `milvus`; docs/scale.md says which when.",
     )
-    hnsw_search_depth: int = Field(256, ge=8, description="HNSW efSearch: larger finds more, slower.")
+    hnsw_search_depth: int = Field(
+        256,
+        ge=8,
+        description="HNSW efSearch: larger finds more, slower. A first look goes a quarter as deep, and only clips "
+        "without an answer get the whole.",
+    )
     index_shard_segments: int | None = Field(
         None,
         ge=1_000,

@@ -86,7 +86,7 @@ class MatchSegment(BaseModel):
     query_end_ms: int
     song_start_ms: int
     song_end_ms: int
-    speed: float
+    speed: float = Field(description="How fast the clip plays: 1.06 is 6 % faster than the song.")
 
 
 class MatchResource(BaseModel):
@@ -195,7 +195,7 @@ class RecognitionResource(BaseModel):
     tier: Literal["edge", "origin"]
     cache: Literal["miss", "memory", "redis"]
     index_version: str
-    timings_ms: dict[str, float]
+    timings_ms: dict[str, float] = Field(description="By step; a clip looked at again at other speeds has sums.")
 
     @classmethod
     def of(cls, recognition: Recognition, *, request_id: str) -> RecognitionResource:

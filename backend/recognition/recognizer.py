@@ -90,16 +90,10 @@ class Recognizer:
     async def _recognize_uncached(self, query: Fingerprint) -> Recognition:
         timings: dict[str, float] = {}
         index_version = self._index.version
-        with _timed(timings, "search"):
-            candidates = await self._index.search(query, limit=self._limits.candidates_max)
-        with _timed(timings, "verify"):
-            verdict = await asyncio.to_thread(
-                verify,
-                query,
-                candidates,
-                false_accept_rate=self._limits.false_accept_rate,
-                catalogue_segments=self._index.segments,
-            )
+        quick = self._index.has_quick_search
+        verdict = await self._verdict(query, timings, quick=quick)
+        if quick and verdict.reason == "below_threshold":
+            verdict = await self._verdict(query, timings, quick=False)
         with _timed(timings, "catalogue"):
             songs = await self._catalogue.look_up([match.song_id for match in verdict.ranked])
         accepted, ranked = _with_songs(verdict, songs)
@@ -113,6 +107,18 @@ class Recognizer:
             query_fingerprint_version=query.version,
             timings_ms=timings,
         )
+
+    async def _verdict(self, query: Fingerprint, timings: dict[str, float], *, quick: bool) -> Verdict:
+        with _timed(timings, "search"):
+            candidates = await self._index.search(query, limit=self._limits.candidates_max, quick=quick)
+        with _timed(timings, "verify"):
+            return await asyncio.to_thread(
+                verify,
+                query,
+                candidates,
+                false_accept_rate=self._limits.false_accept_rate,
+                catalogue_segments=self._index.segments,
+            )
 
 
 def _with_songs(
@@ -155,4 +161,4 @@ def _timed(timings: dict[str, float], step: str, *, as_span: str | None = None) 
         with span(as_span or step):
             yield
     finally:
-        timings[step] = round((time.perf_counter() - started) * 1000, 3)
+        timings[step] = round(timings.get(step, 0.0) + (time.perf_counter() - started) * 1000, 3)

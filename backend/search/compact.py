@@ -53,10 +53,18 @@ class CompactVectors:
         self._shown.clear()
         self._index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(numbers))
 
-    def nearest(self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self,
+        queries: NDArray[np.int8],
+        *,
+        count: int,
+        dead: NDArray[np.uint8] | None = None,
+        quick: bool = False,
+    ) -> Neighbours:
         """Return inner products and ordinals, each (queries, count); ordinal -1 where there are fewer.
 
         dead: bits of the ordinals to pass over, which would take the places of those that count.
+        quick: no different here.
         """
         faiss.omp_set_num_threads(1)  # many requests share the cores; a query's threads would only wait for each other
         enough = min(round(SCANNED_PER_ROOT * math.sqrt(self._index.ntotal)), SCANNED_MAX)

@@ -30,10 +30,18 @@ class ExactVectors:
         self._table[self._count : end] = vectors
         self._count = end
 
-    def nearest(self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self,
+        queries: NDArray[np.int8],
+        *,
+        count: int,
+        dead: NDArray[np.uint8] | None = None,
+        quick: bool = False,
+    ) -> Neighbours:
         """Return inner products and ordinals, each (queries, count); ordinal -1 where there are fewer.
 
         dead: bits of the ordinals to pass over, which would take the places of those that count.
+        quick: no different here.
         """
         found = np.full((len(queries), count), -np.inf, np.float32), np.full((len(queries), count), -1, np.int64)
         wanted = queries.astype(np.float32)

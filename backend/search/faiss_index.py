@@ -26,7 +26,7 @@ from backend.search.index import NEIGHBOURS, IndexStatus, compared_window
 from backend.search.read_write_lock import ReadWriteLock
 from backend.search.segments import loud_segments, searched_segments
 from backend.search.shards import Shards, Vectors
-from backend.search.snapshots import Manifest, SnapshotStore
+from backend.search.snapshots import MANIFEST, Manifest, SnapshotStore
 from backend.search.votes import Place, tally
 
 ADD_SLICE = 32  # vectors added at a time while searches wait, about 10 ms
@@ -53,7 +53,7 @@ class FaissIndex:
         kind: IndexKind = "hnsw",
         shard_segments: int | None = None,
     ) -> None:
-        """search_depth: of the graph; other kinds have none. shard_segments: None for a single shard without end."""
+        """search_depth: of the graph; other kinds have none. shard_segments: None for a single shard."""
         self._kind = kind
         self._folder = folder
         self._snapshots = SnapshotStore(folder)
@@ -79,11 +79,17 @@ class FaissIndex:
         kind: IndexKind = "hnsw",
         shard_segments: int | None = None,
         fresh: bool = False,
+        alone: bool = False,
     ) -> FaissIndex:
-        """Load the newest whole snapshot of this kind (none when `fresh`) and catch up from the change log."""
+        """Load the newest whole snapshot of this kind (none when `fresh`) and catch up from the change log.
+
+        alone: the log is away, the snapshot has to do; `caught_up_at` is 0 where there is none.
+        """
         index = cls(folder, changes, search_depth=search_depth, kind=kind, shard_segments=shard_segments)
         if not fresh:
             await asyncio.to_thread(index.load_snapshot)
+        if alone:
+            return index
         if not index._vectors.full() and index._directory.dead_segments > DEAD_SHARE_MAX * index._directory.segments:
             index._clear()
         await index.catch_up()
@@ -104,10 +110,15 @@ class FaissIndex:
         """Changes of the catalogue that are known and not taken yet."""
         return max(0, self._newest_revision - self._revision)
 
-    async def search(self, query: Fingerprint, *, limit: int) -> list[Candidate]:
+    @property
+    def has_quick_search(self) -> bool:
+        """Whether a quick search costs less than a whole one."""
+        return self._kind == "hnsw"
+
+    async def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
         """Return the `limit` best alignments, most votes first."""
         self._searched = True
-        return await asyncio.to_thread(self._search, query, limit)
+        return await asyncio.to_thread(self._search, query, limit, quick)
 
     async def catch_up(self) -> int:
         """Apply what the change log has since; return the number of changes."""
@@ -227,6 +238,7 @@ class FaissIndex:
             return  # the setting was changed, or the codebooks: the catalogue has all that it takes to build it anew
         self._read_files({file.name: file for file in path.iterdir()})
         self._catalogue, self._revision = manifest.catalogue, manifest.revision
+        self.caught_up_at = (path / MANIFEST).stat().st_mtime
 
     def _manifest(self) -> Manifest:
         return Manifest(
@@ -321,7 +333,7 @@ class FaissIndex:
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def _search(self, query: Fingerprint, limit: int) -> list[Candidate]:
+    def _search(self, query: Fingerprint, limit: int, quick: bool) -> list[Candidate]:
         embeddings, positions = searched_segments(query)
         if len(embeddings) == 0:
             return []
@@ -329,7 +341,7 @@ class FaissIndex:
             if self._directory.segments == 0:
                 return []
             dead = self._directory.dead if self._directory.dead_segments else None
-            products, ordinals = self._vectors.nearest(embeddings, count=NEIGHBOURS, dead=dead)
+            products, ordinals = self._vectors.nearest(embeddings, count=NEIGHBOURS, dead=dead, quick=quick)
             known = (ordinals >= 0) & (ordinals < self._directory.segments)
             owners = self._directory.owners(ordinals[known])
             alive = owners.song_ids > 0

@@ -19,6 +19,10 @@ faiss: Any = _faiss  # its stubs know a tenth of what it has
 LINKS = 7  # M: 14 links at the bottom, 56 of the 137 bytes a segment; README has the recall
 LEVEL = 10  # between neighbouring values of the sixteen, -75 to 75: least error for unit vectors times EMBEDDING_SCALE
 BUILD_DEPTH = 100  # efConstruction
+QUICK_SHARE = 0.25  # of the search depth, for the first look
+CROWD_MAX = (
+    4.0  # times the search depth, where songs were removed or replaced; a larger share is rebuilt at the next start
+)
 
 _HALVES = np.arange(256)[:, None] >> np.array([0, 4]) & 15
 _VALUES = ((2 * _HALVES - 15) * LEVEL // 2).astype(np.int8)  # (256, 2): what the two halves of a byte stand for
@@ -39,22 +43,31 @@ class HnswVectors:
         self._index.hnsw.efConstruction = BUILD_DEPTH
         starts = np.array([[-8 * LEVEL], [7 * LEVEL]], np.float32)  # of the lowest and of the highest of the sixteen
         self._index.train(np.repeat(starts, DIMENSIONS, axis=1))  # the same for every catalogue: nothing is learnt
-        self._parameters = faiss.SearchParametersHNSW(efSearch=search_depth)
+        self._storage = faiss.downcast_index(self._index.storage)
+        self.search_depth = search_depth
 
     def add(self, vectors: NDArray[np.int8], *, threads: int) -> None:
         """Append vectors, shape (n, 128)."""
         faiss.omp_set_num_threads(threads)  # of the calling thread's OpenMP alone
         self._index.add(vectors.astype(np.float32))
 
-    def nearest(self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self,
+        queries: NDArray[np.int8],
+        *,
+        count: int,
+        dead: NDArray[np.uint8] | None = None,
+        quick: bool = False,
+    ) -> Neighbours:
         """Return inner products and ordinals, each (queries, count); ordinal -1 where there are fewer.
 
         dead: bits of the ordinals to pass over, which would take the places of those that count.
+        quick: look at a quarter as many vectors, which finds what is plain to see.
         """
         faiss.omp_set_num_threads(1)  # many requests share the cores; a query's threads would only wait for each other
-        parameters = self._parameters
-        if dead is not None:
-            parameters = faiss.SearchParametersHNSW(efSearch=parameters.efSearch, sel=all_but(dead))
+        selector, crowd = (None, 1.0) if dead is None else (all_but(dead), self._crowd(dead))
+        depth = max(count, round(self.search_depth * crowd * (QUICK_SHARE if quick else 1)))
+        parameters = faiss.SearchParametersHNSW(efSearch=depth, sel=selector)
         products, ordinals = self._index.search(queries.astype(np.float32), count, params=parameters)
         return products, ordinals
 
@@ -63,7 +76,7 @@ class HnswVectors:
     ) -> Neighbours:
         """Return what `nearest` would if it looked at every vector: the yardstick of its recall."""
         parameters = None if dead is None else faiss.SearchParameters(sel=all_but(dead))
-        products, ordinals = self._index.storage.search(queries.astype(np.float32), count, params=parameters)
+        products, ordinals = self._storage.search(queries.astype(np.float32), count, params=parameters)
         return products, ordinals
 
     def stored(self, first: int, count: int) -> NDArray[np.int8]:
@@ -83,7 +96,7 @@ class HnswVectors:
         """Bytes of vectors and links, in memory as on disk."""
         graph = self._index.hnsw
         links = 4 * graph.neighbors.size() + 8 * graph.offsets.size() + 4 * graph.levels.size()
-        return int(self._codes().size() + links)
+        return int(self._storage.codes.size() + links)
 
     def write(self, path: Path) -> None:
         """Write a file that `read` takes."""
@@ -92,14 +105,17 @@ class HnswVectors:
     def read(self, path: Path) -> None:
         """Replace the content by that of a file."""
         self._index = faiss.read_index(str(path))
+        self._storage = faiss.downcast_index(self._index.storage)
+
+    def _crowd(self, dead: NDArray[np.uint8]) -> float:
+        """Say how many vectors a search meets for each that counts: the dead are in the way, and must be seen past."""
+        total = self._index.ntotal
+        return min(CROWD_MAX, float(total / max(1, total - int(np.bitwise_count(dead).sum()))))
 
     def _table(self) -> NDArray[np.uint8]:
-        codes = self._codes()
+        codes = self._storage.codes  # looked up each time: an add may move it
         table: NDArray[np.uint8] = faiss.rev_swig_ptr(codes.data(), codes.size()).reshape(-1, DIMENSIONS // 2)
         return table
-
-    def _codes(self) -> Any:  # noqa: ANN401 - FAISS's vectors have no Python type
-        return faiss.downcast_index(self._index.storage).codes
 
 
 def to_half_bytes(vectors: NDArray[np.int8]) -> NDArray[np.uint8]:

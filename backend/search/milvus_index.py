@@ -76,7 +76,12 @@ class MilvusIndex:
         """Whether the breaker keeps requests away from Milvus now."""
         return self._milvus.left_alone
 
-    async def search(self, query: Fingerprint, *, limit: int) -> list[Candidate]:
+    @property
+    def has_quick_search(self) -> bool:
+        """Whether a quick search costs less than a whole one: a round trip is a round trip."""
+        return False
+
+    async def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
         """Return the `limit` best alignments, most votes first; raises IndexUnavailable."""
         return await asyncio.to_thread(self._search, query, limit)
 

@@ -64,13 +64,22 @@ class Shards:
             self._starts[-1] += len(vectors[:room])
             vectors = vectors[room:]
 
-    def nearest(self, queries: NDArray[np.int8], *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self,
+        queries: NDArray[np.int8],
+        *,
+        count: int,
+        dead: NDArray[np.uint8] | None = None,
+        quick: bool = False,
+    ) -> Neighbours:
         """Return inner products and ordinals, each (queries, count); ordinal -1 where there are fewer.
 
         dead: bits of the ordinals to pass over, which would take the places of those that count.
+        quick: see HnswVectors; other kinds have one way alone.
         """
         found = [
-            (start, *shard.nearest(queries, count=count, dead=_from(dead, start))) for start, _, shard in self._kept()
+            (start, *shard.nearest(queries, count=count, dead=_from(dead, start), quick=quick))
+            for start, _, shard in self._kept()
         ]
         return _best(found, count)
 

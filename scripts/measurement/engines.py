@@ -28,7 +28,9 @@ _BLOCK = 1 << 16
 class Engine(Protocol):
     """What the product's index asks of its vectors."""
 
-    def nearest(self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None, quick: bool = False
+    ) -> Neighbours:
         """Return inner products and ordinals, each (queries, count)."""
 
     def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
@@ -42,9 +44,11 @@ class Hnsw:
     vectors: HnswVectors
     depth: int
 
-    def nearest(self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None, quick: bool = False
+    ) -> Neighbours:
         """Search the graph."""
-        self.vectors._parameters.efSearch = self.depth  # what is measured is beneath the port
+        self.vectors.search_depth = self.depth  # what is measured is beneath the port
         return self.vectors.nearest(queries, count=count, dead=dead)
 
     def gathered(self, ordinals: NDArray[np.int64]) -> Rows:
@@ -90,7 +94,9 @@ class IvfPq:
         for first in range(0, len(table), _BLOCK):
             self._index.add(table[first : first + _BLOCK].astype(np.float32))
 
-    def nearest(self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None, quick: bool = False
+    ) -> Neighbours:
         """Search the cells, then compare with the bytes; nothing here is ever dead."""
         faiss.omp_set_num_threads(1)
         coarse = faiss.SearchParametersHNSW(efSearch=2 * self.probes)
@@ -129,7 +135,9 @@ class Exhaustive:
         for rows, *found in zip(queries, np.split(products, ends), np.split(ordinals, ends), strict=True):
             self._found[rows.tobytes()] = (found[0], found[1])
 
-    def nearest(self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None, quick: bool = False
+    ) -> Neighbours:
         """Return what was prepared."""
         products, ordinals = self._found[queries.tobytes()]
         return products[:, :count], ordinals[:, :count]
@@ -146,7 +154,9 @@ class Recorder:
     stored_by: Engine
     asked: list[Rows] = field(default_factory=list)
 
-    def nearest(self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None) -> Neighbours:
+    def nearest(
+        self, queries: Rows, *, count: int, dead: NDArray[np.uint8] | None = None, quick: bool = False
+    ) -> Neighbours:
         """Note the queries."""
         self.asked.append(queries.copy())
         shape = (len(queries), count)

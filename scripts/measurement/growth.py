@@ -136,7 +136,7 @@ class Trial:
     @property
     def code_bytes(self) -> int:
         """Bytes of a stored vector, without its links."""
-        return int(self.vectors._codes().size() // self._index.segments)
+        return int(self.vectors._storage.codes.size() // self._index.segments)
 
     @property
     def directory_bytes(self) -> int:

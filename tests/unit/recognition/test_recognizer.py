@@ -21,11 +21,12 @@ from tests.music import make_music
 
 
 class CountingIndex(FaissIndex):
-    searches = 0
+    searches = whole_searches = 0
 
-    async def search(self, query, *, limit):
-        self.searches += 1
-        return await super().search(query, limit=limit)
+    async def search(self, query, *, limit, quick=False):
+        self.searches += quick
+        self.whole_searches += not quick
+        return await super().search(query, limit=limit, quick=quick)
 
 
 async def recognizer_of(folder, *seeds, catalogue=None, other_speeds=OTHER_SPEEDS):
@@ -163,7 +164,19 @@ async def test_clip_is_recognized_with_its_place_and_speed_when_it_was_played_at
 async def test_clip_is_looked_at_once_when_it_has_an_answer(tmp_path):
     recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
     await recognizer.recognize_clip(clip_of(2))
-    assert index.searches == 1
+    assert (index.searches, index.whole_searches) == (1, 0)
+
+
+async def test_whole_depth_is_searched_when_the_first_look_finds_no_answer(tmp_path, monkeypatch):
+    recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
+    search = index.search
+
+    async def seeing_nothing_at_once(query, *, limit, quick):
+        return [] if quick else await search(query, limit=limit)
+
+    monkeypatch.setattr(index, "search", seeing_nothing_at_once)
+    recognition = await recognizer.recognize_clip(clip_of(2))
+    assert (recognition.matches[0].match.song_id, index.whole_searches) == (2, 1)
 
 
 async def test_first_answer_stays_when_a_clip_has_none_at_any_speed(tmp_path):

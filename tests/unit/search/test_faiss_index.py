@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from functools import cache
 from typing import get_args
 
@@ -10,7 +11,7 @@ import pytest
 from sonica_fingerprint import Fingerprint, extract
 
 from backend.catalogue.in_memory import InMemoryCatalogue
-from backend.errors import IndexVersionMismatch
+from backend.errors import CatalogueUnavailable, IndexVersionMismatch
 from backend.models import Change
 from backend.search.faiss_index import FaissIndex, IndexKind
 from backend.search.hnsw import HnswVectors
@@ -29,6 +30,13 @@ def opened(kind):
         return await FaissIndex.open(folder, catalogue, search_depth=96, kind=kind, fresh=fresh)
 
     return opened_so
+
+
+class AwayCatalogue(InMemoryCatalogue):
+    """A catalogue that is not there."""
+
+    async def name(self):
+        raise CatalogueUnavailable
 
 
 @cache
@@ -119,6 +127,20 @@ async def test_saved_index_opens_without_reading_the_catalogue_again(opened, kin
     again.load_snapshot()
     assert await again.catch_up() == 0
     assert (await found(again, 2))[0].song_id == 2
+
+
+async def test_snapshot_does_without_its_catalogue_when_that_is_away(kind, tmp_path):
+    before = await FaissIndex.open(tmp_path, await catalogue_of(1, 2), search_depth=96, kind=kind)
+    before.save()
+    index = await FaissIndex.open(tmp_path, AwayCatalogue(), search_depth=96, kind=kind, alone=True)
+    assert (index.version, index.catalogue) == (before.version, before.catalogue)
+    assert before.caught_up_at - 1 < index.caught_up_at < time.time() + 1  # files' clocks are coarser
+    assert (await found(index, 2))[0].song_id == 2
+
+
+async def test_index_has_never_been_caught_up_when_there_is_neither_snapshot_nor_catalogue(kind, tmp_path):
+    index = await FaissIndex.open(tmp_path, AwayCatalogue(), search_depth=96, kind=kind, alone=True)
+    assert (index.caught_up_at, index.status().songs) == (0, 0)
 
 
 async def test_damaged_snapshot_is_rebuilt_from_the_catalogue(opened, tmp_path):
