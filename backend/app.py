@@ -17,7 +17,7 @@ from backend.api.limits import Limits, RequestLimits
 from backend.api.request_report import RequestReport
 from backend.api.request_scope import RequestScope
 from backend.bundles.follower import BundleFollower
-from backend.composition import Origin, open_origin
+from backend.composition import Origin, open_servers_origin
 from backend.observability.logs import configure_logging
 from backend.observability.metrics import Metrics
 from backend.observability.tracing import Tracing
@@ -38,7 +38,7 @@ Every error is an `application/problem+json` (RFC 9457) with one of these codes:
 def create_app(
     settings: Settings,
     *,
-    open_origin: Callable[[Settings], AbstractAsyncContextManager[Origin]] = open_origin,
+    open_origin: Callable[[Settings], AbstractAsyncContextManager[Origin]] = open_servers_origin,
 ) -> FastAPI:
     """Return the application; what it serves from is opened when it starts and closed when it stops."""
     configure_logging(settings.log_level)
@@ -49,9 +49,9 @@ def create_app(
         async with open_origin(settings) as origin:
             app.state.origin = origin
             async with (
-                following_catalogue(origin, poll_seconds=settings.index_poll_seconds),
+                following_catalogue(origin, poll_seconds=settings.index_poll_seconds) as caught_up,
                 following_bundles(origin, poll_seconds=settings.bundle_poll_seconds),
-                warming_cache(origin),
+                warming_cache(origin, once=caught_up),
             ):
                 yield
         if tracing is not None:
@@ -84,16 +84,17 @@ def create_app(
 
 
 @asynccontextmanager
-async def following_catalogue(origin: Origin, *, poll_seconds: float) -> AsyncIterator[None]:
-    """Keep the index up with the catalogue's changes; save it in the end."""
-    stopping = asyncio.Event()
-    following = asyncio.create_task(_follow(origin, poll_seconds=poll_seconds, stopping=stopping))
+async def following_catalogue(origin: Origin, *, poll_seconds: float) -> AsyncIterator[asyncio.Event]:
+    """Keep the index up with the catalogue's changes; save it in the end. Yields what is set once it has them."""
+    stopping, caught_up = asyncio.Event(), asyncio.Event()
+    following = asyncio.create_task(_follow(origin, caught_up, poll_seconds=poll_seconds, stopping=stopping))
     try:
-        yield
+        yield caught_up
     finally:
         stopping.set()  # no cancellation: a change half applied must not be saved
         await following
-        await asyncio.to_thread(origin.index.save)
+        if caught_up.is_set():  # else it is what it was at the start, and older than a snapshot of now would say
+            await asyncio.to_thread(origin.index.save)
 
 
 @asynccontextmanager
@@ -112,9 +113,9 @@ async def following_bundles(origin: Origin, *, poll_seconds: float) -> AsyncIter
 
 
 @asynccontextmanager
-async def warming_cache(origin: Origin) -> AsyncIterator[None]:
-    """Load what is likely to be asked for, while requests are served already."""
-    warming = asyncio.create_task(origin.cache.warm(origin.settings.cache_warm_songs))
+async def warming_cache(origin: Origin, *, once: asyncio.Event) -> AsyncIterator[None]:
+    """Load what is likely to be asked for, once the catalogue is there, while requests are served already."""
+    warming = asyncio.create_task(_warm(origin, once))
     try:
         yield
     finally:
@@ -122,13 +123,19 @@ async def warming_cache(origin: Origin) -> AsyncIterator[None]:
         await asyncio.gather(warming, return_exceptions=True)
 
 
-async def _follow(origin: Origin, *, poll_seconds: float, stopping: asyncio.Event) -> None:
+async def _follow(origin: Origin, caught_up: asyncio.Event, *, poll_seconds: float, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         try:
             await origin.index.catch_up()
+            caught_up.set()
         except Exception as error:  # an outage of the database ends; the next poll will see
             _log.warning("index_cannot_catch_up", error=repr(error), retry_seconds=poll_seconds)
         await _wait(stopping, seconds_max=poll_seconds)
+
+
+async def _warm(origin: Origin, once: asyncio.Event) -> None:
+    await once.wait()
+    await origin.cache.warm(origin.settings.cache_warm_songs)
 
 
 async def _follow_bundles(bundles: BundleFollower, *, poll_seconds: float, stopping: asyncio.Event) -> None:

@@ -41,3 +41,8 @@ class Breaker:
         """Count a failure; the last one allowed opens."""
         self._failures += 1
         self._retry_at = self._timer() + self._retry_seconds
+
+    def trip(self) -> None:
+        """Open at once: there is no need to see it fail again."""
+        self._failures = self._failures_max - 1
+        self.failed()

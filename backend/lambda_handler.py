@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend.api.problems import MEDIA_TYPE, problem_response
 from backend.app import create_app
-from backend.composition import Origin, open_origin
+from backend.composition import Origin, open_servers_origin
 from backend.errors import InvalidRequest, SonicaError, UnavailableError
 from backend.settings import Settings
 
@@ -121,7 +121,7 @@ class KeptOrigin:
 
     async def _open(self) -> Origin:
         if self._origin is None:
-            self._origin = await self._opened.enter_async_context(open_origin(self._settings))
+            self._origin = await self._opened.enter_async_context(open_servers_origin(self._settings))
             self._app.state.origin = self._origin
             self._looked_at = self._bundles_looked_at = time.time()
         return self._origin

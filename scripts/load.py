@@ -15,7 +15,7 @@ from typing import Annotated, Any, cast
 import typer
 from load_testing.bench import Options, bench, known_clips
 from load_testing.clients import Load
-from load_testing.clips import Form, read_clips
+from load_testing.clips import Form, Mix, read_clips
 from load_testing.faults import KINDS, FaultPlan, Kind, fault_table, run_faults
 from load_testing.report import Result, table
 from load_testing.service import breakable_service
@@ -102,14 +102,16 @@ def soak(
     *,
     minutes: Annotated[float, typer.Option(min=0.1, help="How long.")] = 60.0,
     rate: Annotated[float, typer.Option(min=0.1, help="Requests a second, all never seen before.")] = 50.0,
+    form: Annotated[str, typer.Option(help="fingerprint, audio, mixed")] = "fingerprint",
     clients: Clients = 16,
     warm_up_share: Annotated[float, typer.Option(min=0, max=0.9, help="Of the time, while caches fill.")] = 0.25,
     growth_mb_max: Annotated[float, typer.Option(help="After the warm-up; more is not flat.")] = 8.0,
     json_out: JsonOut = None,
 ) -> None:
     """Memory over time; fails where it is not flat, or an answer wrong. SONICA_CACHE_BYTES_MAX bounds the cache."""
-    plan, console = SoakPlan(minutes, rate, clients, warm_up_share, growth_mb_max), _console(json_out)
-    with bench(context.obj, FORMS[:1], console) as opened:
+    plan = SoakPlan(minutes, rate, clients, warm_up_share, growth_mb_max, cast(Mix, form))
+    forms, console = FORMS if form == "mixed" else [cast(Form, form)], _console(json_out)
+    with bench(context.obj, forms, console) as opened:
         soaked = opened.soaked(plan)
     _print(console, json_out, soak_table(soaked), {"soak": soaked.document()})
     raise typer.Exit(0 if soaked.flat and not soaked.wrong else FAILED)

@@ -14,10 +14,11 @@ from backend.settings import Settings
 
 
 async def open_bundled_index(
-    settings: Settings, changes: ChangeLog, *, kind: IndexKind
+    settings: Settings, changes: ChangeLog, *, kind: IndexKind, alone: bool = False
 ) -> tuple[FaissIndex, BundleFollower]:
     """Open what is published, caught up from the change log; where nothing can be taken, make it as without bundles.
 
+    alone: the log is away, what was published or saved has to do; the index's `caught_up_at` is 0 where there is none.
     Raises InvalidRequest for settings that cannot be meant, IndexVersionMismatch for a bundle of another program's.
     """
     await asyncio.to_thread(open_store, settings, kind)  # what is wrong with the settings ends the start
@@ -38,5 +39,6 @@ async def open_bundled_index(
     )
     if not await follower.open(trusted=read_public_keys(settings.bundle_public_keys)):
         await asyncio.to_thread(index.load_snapshot)
-        await index.catch_up()
+        if not alone:
+            await index.catch_up()
     return index, follower

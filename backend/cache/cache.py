@@ -96,9 +96,12 @@ class Cache:
 
 
 @asynccontextmanager
-async def open_cache(settings: Settings, catalogue: NamedCatalogue) -> AsyncIterator[Cache]:
-    """Open the cache of a catalogue; a Redis that is away is waited for behind the requests' backs."""
-    shared = await _shared(settings, catalogue)
+async def open_cache(settings: Settings, catalogue: NamedCatalogue, *, name: str | None = None) -> AsyncIterator[Cache]:
+    """Open the cache of a catalogue; a Redis that is away is waited for behind the requests' backs.
+
+    name: of the catalogue, which is asked for it unless it is given.
+    """
+    shared = await _shared(settings, catalogue, name)
     cache = Cache(settings, catalogue, shared=shared)
     cache.reconnect()
     try:
@@ -109,12 +112,12 @@ async def open_cache(settings: Settings, catalogue: NamedCatalogue) -> AsyncIter
             await shared.close()
 
 
-async def _shared(settings: Settings, catalogue: NamedCatalogue) -> SharedCache | None:
+async def _shared(settings: Settings, catalogue: NamedCatalogue, name: str | None) -> SharedCache | None:
     if settings.redis_url is None:
         return None
     from backend.cache.shared import SharedCache  # importing redis takes 0.2 s
 
-    return SharedCache(settings.redis_url, settings, name=await catalogue.name())
+    return SharedCache(settings.redis_url, settings, name=name or await catalogue.name())
 
 
 def _limits(settings: Settings) -> str:

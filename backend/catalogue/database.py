@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,11 @@ _AWAY = (
     asyncpg.OperatorInterventionError,  # the server shuts down, starts up or has cancelled the statement
     asyncpg.TooManyConnectionsError,
 )
+_REFUSING = (  # somebody is there, and the settings are wrong
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    ValueError,  # a URL that is none, a certificate that is another's
+)
 _UNAVAILABLE = (
     *_AWAY,
     asyncpg.ReadOnlySQLTransactionError,  # fallen back to a replica
@@ -67,9 +72,18 @@ class Database:
 
     @classmethod
     async def connect(
-        cls, url: str, *, pool_max: int, timeout_seconds: float, breaker: Breaker | None = None
+        cls,
+        url: str,
+        *,
+        pool_max: int,
+        timeout_seconds: float,
+        breaker: Breaker | None = None,
+        check: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> Database:
-        """Open the pool, and one connection to see that there is a database; raises CatalogueUnavailable."""
+        """Open the pool, whose connections open as they are needed.
+
+        check: each connection before its first use; raises what keeps this program from using the database.
+        """
         open_pool = partial(
             asyncpg.create_pool,
             url,
@@ -78,15 +92,24 @@ class Database:
             timeout=timeout_seconds,
             command_timeout=timeout_seconds + 1,  # where the server cannot give up a statement itself: it is gone
             server_settings=_time_limits(timeout_seconds),
+            init=check,
         )
         breaker = breaker or Breaker(failures_max=3, retry_seconds=1.0)
-        database = cls(await open_pool(), open_pool, timeout_seconds=timeout_seconds, breaker=breaker)
+        return cls(await open_pool(), open_pool, timeout_seconds=timeout_seconds, breaker=breaker)
+
+    async def reach(self) -> CatalogueUnavailable | None:
+        """Open a connection to see that there is a database; return why it cannot be reached, None where it can.
+
+        Raises CatalogueUnavailable where it is there and lets us not in, and whatever `check` raises.
+        """
         try:
-            async with database.connection():
-                return database
-        except CatalogueUnavailable:
-            await database.close()
-            raise
+            async with self.connection():
+                return None
+        except CatalogueUnavailable as error:
+            if isinstance(error.__cause__, _REFUSING):
+                raise
+            self._breaker.trip()  # or the next ones would wait for it as long again
+            return error
 
     @property
     def left_alone(self) -> bool:

@@ -39,12 +39,14 @@ async def pending(url: str) -> list[str]:
     What a newer program has expanded is no hindrance. Raises SchemaVersionMismatch where a newer one has contracted,
     CatalogueUnavailable.
     """
-    known = [migration.name for migration in migrations()]
     async with session(url) as connection:
-        there = await applied(connection)
-    if gone := [name for name in sorted(there - set(known)) if "contract" in name]:
-        raise SchemaVersionMismatch(f"the database has {', '.join(gone)}, after which this program cannot use it")
-    return [name for name in known if name not in there]
+        return await _lacking(connection)
+
+
+async def check_schema(connection: Connection) -> None:
+    """Raise SchemaVersionMismatch unless this program can use the database as it is."""
+    if lacking := await _lacking(connection):
+        raise SchemaVersionMismatch(f"the database lacks {', '.join(lacking)}: run `sonica migrate`")
 
 
 async def migrate(url: str) -> list[str]:
@@ -88,6 +90,14 @@ async def applied(connection: Connection) -> set[str]:
     if await connection.fetchval("select to_regclass('schema_migrations')") is None:
         return set()
     return {row["name"] for row in await connection.fetch("select name from schema_migrations")}
+
+
+async def _lacking(connection: Connection) -> list[str]:
+    known = [migration.name for migration in migrations()]
+    there = await applied(connection)
+    if gone := [name for name in sorted(there - set(known)) if "contract" in name]:
+        raise SchemaVersionMismatch(f"the database has {', '.join(gone)}, after which this program cannot use it")
+    return [name for name in known if name not in there]
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:

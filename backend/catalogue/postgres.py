@@ -11,9 +11,10 @@ from sonica_fingerprint import FINGERPRINT_VERSION, Fingerprint, decode, encode
 from backend.breaker import Breaker
 from backend.catalogue.database import Connection, Database, Record
 from backend.catalogue.filters import checked
+from backend.catalogue.migrations import check_schema
 from backend.catalogue.queries import QUERIES
 from backend.catalogue.settlement import Settlement, check_storable, settle, storable
-from backend.errors import IndexVersionMismatch
+from backend.errors import CatalogueUnavailable, IndexVersionMismatch, SonicaError
 from backend.models import Change, IngestFailure, NewSong, Song, SongDetails, Stored, StoredObject
 
 _CHANGES_BATCH = 32  # about 2 MB of songs, 90 MB of three-hour mixes
@@ -27,16 +28,36 @@ class PostgresCatalogue:
     when it lacks a migration.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, away: CatalogueUnavailable | None = None) -> None:
         self._database = database
+        self.away = away  # why it could not be reached when it was opened
         self._forget: Callable[[Sequence[int]], Awaitable[None]] | None = None
 
     @classmethod
     async def connect(
-        cls, url: str, *, pool_max: int, timeout_seconds: float, breaker: Breaker | None = None
+        cls,
+        url: str,
+        *,
+        pool_max: int,
+        timeout_seconds: float,
+        breaker: Breaker | None = None,
+        may_be_away: bool = False,
     ) -> PostgresCatalogue:
-        """Open the connections; the database has been migrated before (migrations.py)."""
-        return cls(await Database.connect(url, pool_max=pool_max, timeout_seconds=timeout_seconds, breaker=breaker))
+        """Open the connections; the database has been migrated before (migrations.py), which each of them sees to.
+
+        may_be_away: one that cannot be reached is used as soon as it can.
+        """
+        database = await Database.connect(
+            url, pool_max=pool_max, timeout_seconds=timeout_seconds, breaker=breaker, check=check_schema
+        )
+        try:
+            away = await database.reach()
+            if away is not None and not may_be_away:
+                raise away
+        except SonicaError:
+            await database.close()
+            raise
+        return cls(database, away=away)
 
     @property
     def database(self) -> Database:

@@ -67,17 +67,17 @@ def publish(
 
 @bundle_commands.command("list")
 def list_bundles(channel: Channel = None, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """List the bundles that are kept, the published one first."""
+    """List the bundles that are kept, the published one first; also those whose signer is not trusted any more."""
     with reporting(as_json=as_json):
         bundles = list(_kept(_store(settings_from(data_dir), channel)))
         if as_json:
-            print_json({"items": [_document(bundle) for bundle in bundles]})
+            print_json({"items": [_document(bundle, trusted=trusted) for bundle, trusted in bundles]})
             return
         from rich.table import Table
 
         table = Table("bundle", "published", "revision", "songs", "segments", "MB", "deltas", "signed by", box=None)
-        for bundle in bundles:
-            table.add_row(*_row(bundle))
+        for bundle, trusted in bundles:
+            table.add_row(*_row(bundle, trusted=trusted))
         stdout().print(table)
 
 
@@ -217,10 +217,16 @@ def _publisher(settings: Settings, channel: str | None) -> Publisher:
     return Publisher(store, key, Keeping(settings.bundle_kept, settings.bundle_grace_seconds))
 
 
-def _kept(store: BundleStore) -> Iterator[StoredBundle]:
+def _kept(store: BundleStore) -> Iterator[tuple[StoredBundle, bool]]:
+    """Yield each bundle, and whether it is believed."""
+    from backend.errors import BundleRefused
+
     current = store.current()
     for name in current.pointer.kept if current else ():
-        yield store.bundle(name)
+        try:
+            yield store.bundle(name), True
+        except BundleRefused:
+            yield store.claimed(name), False
 
 
 def _named(store: BundleStore, sequence: int | None) -> StoredBundle:
@@ -257,8 +263,9 @@ def _size(manifest: BundleManifest) -> int:
     return sum(file.bytes for file in manifest.all_files())
 
 
-def _document(bundle: StoredBundle) -> dict[str, Any]:
-    return {**bundle.manifest.model_dump(mode="json"), "bytes": _size(bundle.manifest), "signed_by": _signer(bundle)}
+def _document(bundle: StoredBundle, *, trusted: bool = True) -> dict[str, Any]:
+    found = {"bytes": _size(bundle.manifest), "signed_by": _signer(bundle), "trusted": trusted}
+    return bundle.manifest.model_dump(mode="json") | found
 
 
 def _line(bundle: StoredBundle) -> str:
@@ -269,9 +276,10 @@ def _line(bundle: StoredBundle) -> str:
     return f"Bundle {manifest.sequence} of {manifest.channel} is published: {manifest.songs:,} songs, {size}."
 
 
-def _row(bundle: StoredBundle) -> list[str]:
+def _row(bundle: StoredBundle, *, trusted: bool) -> list[str]:
     manifest = bundle.manifest
     number = str(manifest.sequence) + (f" (= {manifest.restores})" if manifest.restores else "")
     counts = [f"{count:,}" for count in (manifest.revision, manifest.songs, manifest.segments)]
     size, deltas = f"{_size(manifest) / 1e6:,.1f}", str(len(manifest.deltas))
-    return [number, f"{manifest.created_at:%Y-%m-%d %H:%M}", *counts, size, deltas, _signer(bundle) or "nobody"]
+    signer = (_signer(bundle) or "nobody") + ("" if trusted else ", not trusted")
+    return [number, f"{manifest.created_at:%Y-%m-%d %H:%M}", *counts, size, deltas, signer]

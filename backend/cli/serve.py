@@ -89,10 +89,10 @@ def _check_exposure(settings: Settings, listener: socket.socket) -> None:
 
 async def _serve(settings: Settings, listener: socket.socket, *, as_json: bool) -> None:
     from backend.app import create_app
-    from backend.composition import open_origin
+    from backend.composition import open_servers_origin
 
     # Opened here, for uvicorn would only log why it cannot be.
-    async with open_origin(settings) as origin:
+    async with open_servers_origin(settings) as origin:
         app = create_app(settings, open_origin=lambda _: nullcontext(origin))
         await run_app(app, settings, listener, as_json=as_json)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from load_testing.report import Result, named
 from load_testing.service import Service, service
 from load_testing.soak import Soaked, SoakPlan
 from load_testing.truth import Asked, ask, find_truth
-from load_testing.watch import watching
+from load_testing.watch import MEGABYTE, watching
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,13 @@ class Bench:
             progressing(self.console, "soak", plan.load.seconds) as on_progress,
             watching(self.service.process_id, every_seconds=1.0) as watch,
         ):
-            sent = self.generator.send(plan.load, on_progress=on_progress)
+
+            def on_minute(minute: int, answered: int) -> None:
+                megabytes = watch.readings[-1].resident_bytes / MEGABYTE
+                self.console.print(f"{minute} min: {answered:,} answered, {megabytes:.1f} MB")
+
+            told = by_minutes(on_progress, on_minute)
+            sent = self.generator.send(plan.load, on_progress=told)
         return Soaked.of(plan, sent, watch)
 
     def generator_alone(self, load: Load) -> Result:
@@ -126,6 +133,20 @@ def known_clips(target: Target, clips: Sequence[Clip], forms: Sequence[Form], co
     if len(asked.clips) < len(clips):
         console.print(f"{len(clips) - len(asked.clips)} of {len(clips)} clips are left out: at the edge of acceptance.")
     return asked
+
+
+def by_minutes(on_progress: Callable[[int], None], on_minute: Callable[[int, int], None]) -> Callable[[int], None]:
+    """Return what passes on how many requests have been answered, and also says so once a minute from now."""
+    started, minutes = time.monotonic(), 0
+
+    def on_both(answered: int) -> None:
+        nonlocal minutes
+        on_progress(answered)
+        if time.monotonic() - started >= 60 * (minutes + 1):
+            minutes += 1
+            on_minute(minutes, answered)
+
+    return on_both
 
 
 @contextmanager

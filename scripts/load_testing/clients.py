@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from load_testing.clips import Bodies, Body, Form
+from load_testing.clips import Bodies, Body, Mix
 from load_testing.connection import Connection, Response
 from load_testing.truth import PATH, Asked, Truth
 
@@ -29,7 +29,7 @@ class Load:
 
     clients: int
     seconds: float
-    form: Form = "fingerprint"
+    form: Mix = "fingerprint"
     fresh: bool = False
     rate: float | None = None
     requests: int | None = None

@@ -19,6 +19,7 @@ from backend.audio.limits import DecoderLimits
 from backend.settings import Settings
 
 Form: TypeAlias = Literal["fingerprint", "audio"]
+Mix: TypeAlias = Literal["fingerprint", "audio", "mixed"]  # mixed: both by turns
 _CONTENT_TYPES: dict[Form, str] = {"fingerprint": CONTENT_TYPE, "audio": "audio/wav"}
 _SUFFIXES = frozenset({".aac", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".webm"})
 _FULL_SCALE = 32_768
@@ -66,25 +67,27 @@ class Body:
 class Bodies:
     """Makes a body for each request, the clips by turns."""
 
-    def __init__(self, clips: Sequence[Clip], form: Form, *, fresh: bool) -> None:
+    def __init__(self, clips: Sequence[Clip], form: Mix, *, fresh: bool) -> None:
         """fresh: no body is like any other, nor like one of another run."""
         self._clips = clips
         self._form = form
         self._random = random.Random() if fresh else None
-        self._kept: dict[int, Body] = {}
+        self._kept: dict[tuple[int, Form], Body] = {}
 
     def __call__(self, number: int) -> Body:
         """Return the body of a request."""
-        clip = number % len(self._clips)
+        clip, form = number % len(self._clips), self._form_of(number)
         if self._random is not None:
-            return self._body(clip, _nudged(self._clips[clip], self._form, self._random))
-        if clip not in self._kept:
-            self._kept[clip] = self._body(clip, self._clips[clip])
-        return self._kept[clip]
+            return _body(clip, form, _nudged(self._clips[clip], form, self._random))
+        if (clip, form) not in self._kept:
+            self._kept[clip, form] = _body(clip, form, self._clips[clip])
+        return self._kept[clip, form]
 
-    def _body(self, number: int, clip: Clip) -> Body:
-        content = encode(clip.fingerprint) if self._form == "fingerprint" else clip.wav()
-        return Body(number, _CONTENT_TYPES[self._form], content)
+    def _form_of(self, number: int) -> Form:
+        if self._form != "mixed":
+            return self._form
+        turns = number + number // len(self._clips)  # so that an even number of clips does not give each the same form
+        return "audio" if turns % 2 else "fingerprint"
 
 
 def read_clips(folder: Path, *, count: int, seed: int) -> list[Clip]:
@@ -95,6 +98,11 @@ def read_clips(folder: Path, *, count: int, seed: int) -> list[Clip]:
     drawn = random.Random(seed).sample(paths, min(count, len(paths)))
     limits = DecoderLimits.from_settings(Settings())
     return [Clip.of(str(path.relative_to(folder)), decode(path.read_bytes(), limits=limits)) for path in drawn]
+
+
+def _body(number: int, form: Form, clip: Clip) -> Body:
+    content = encode(clip.fingerprint) if form == "fingerprint" else clip.wav()
+    return Body(number, _CONTENT_TYPES[form], content)
 
 
 def _nudged(clip: Clip, form: Form, generator: random.Random) -> Clip:

@@ -66,6 +66,14 @@ def test_all_clients_of_all_processes_ask_when_there_are_several(clips: list[Cli
     assert result.cpu_seconds > 0
 
 
+def test_each_clip_comes_in_both_forms_when_they_are_mixed(clips: list[Clip]) -> None:
+    bodies = Bodies(clips[:4], "mixed", fresh=False)
+    came = Counter((bodies(number).clip, bodies(number).content_type) for number in range(16))
+
+    assert set(came.values()) == {2}
+    assert len(came) == 8
+
+
 def test_no_two_bodies_are_alike_when_they_are_to_be_new(clips: list[Clip]) -> None:
     for form in ("fingerprint", "audio"):
         new, known = Bodies(clips, form, fresh=True), Bodies(clips, form, fresh=False)

@@ -56,7 +56,7 @@ def test_what_is_too_much_is_told_to_come_again_and_served_when_the_rush_is_over
 
 
 def test_memory_ends_its_growth_when_hundreds_of_clips_are_recognised(catalogue: Path, clips: list[Clip]) -> None:
-    plan = SoakPlan(minutes=0.1, rate=60, clients=8, warm_up_share=0.4, growth_mb_max=12)
+    plan = SoakPlan(minutes=0.1, rate=60, clients=8, warm_up_share=0.4, growth_mb_max=12, form="mixed")
     with service(catalogue, {"SONICA_CACHE_BYTES_MAX": "1000000"}) as served:
         asked = truth_of(served, clips[-4:])
         assert served.process_id is not None
@@ -69,13 +69,15 @@ def test_memory_ends_its_growth_when_hundreds_of_clips_are_recognised(catalogue:
     assert soaked.requests == 360
     assert (soaked.errors, soaked.wrong) == ({}, 0)
     assert soaked.flat, soaked
+    assert len(soaked.p99_ms) == 6
+    assert all(soaked.p99_ms)
 
 
 @pytest.mark.parametrize(("grown", "flat"), [(0, True), (7e6, True), (9e6, False)])
 def test_memory_is_not_flat_when_it_grows_by_more_than_allowed(grown: float, flat: bool) -> None:
     readings = [Reading(float(at), 0.0, int(50e6 + grown * at / 100)) for at in range(101)]
     plan = SoakPlan(minutes=1, rate=1, clients=1, warm_up_share=0, growth_mb_max=8)
-    soaked = Soaked(plan, 1, {}, 0, None, 1.0, Growth.of(readings), [])
+    soaked = Soaked(plan, 1, {}, 0, None, [], 1.0, Growth.of(readings), [])
 
     assert soaked.flat is flat
     assert soaked.growth.bytes_per_hour == pytest.approx(36 * grown, abs=100)

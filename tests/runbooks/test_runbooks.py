@@ -17,7 +17,16 @@ from tests.runbooks.runbook import FOLDER, Runbook
 ROOT = Path(__file__).parents[2]
 BOOKS = [Runbook.read(path.stem) for path in sorted(FOLDER.glob("*.md"))]
 USAGE_ERROR: Any = typer.BadParameter.__base__  # of the click that typer carries
-WANTED = {"deploy", "roll_back", "rotate_keys", "region_lost", "index_corrupt", "catalogue_takedown", "restore"}
+WANTED = {
+    "catalogue_takedown",
+    "database_away",
+    "deploy",
+    "index_corrupt",
+    "region_lost",
+    "restore",
+    "roll_back",
+    "rotate_keys",
+}
 
 
 def sonica_commands(script: str) -> list[list[str]]:

@@ -39,6 +39,17 @@ async def test_index_catches_up_when_the_database_comes_back() -> None:
         await index.caught_up.wait()
 
 
+async def test_index_is_not_saved_when_it_never_had_the_catalogues_changes() -> None:
+    index = FlakyIndex(outages=1_000_000)
+
+    async with following_catalogue(origin_of(index), poll_seconds=0.001) as caught_up:
+        while index.outages > 999_997:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0)
+        assert not caught_up.is_set()
+
+    assert index.saved == 0
+
+
 async def test_index_is_saved_once_when_the_service_stops() -> None:
     index = FlakyIndex(outages=0)
 

@@ -48,6 +48,14 @@ def test_failures_are_forgotten_when_a_call_succeeds_between(breaker: Breaker) -
     assert breaker.allows()
 
 
+def test_calls_are_kept_away_when_it_is_tripped_until_the_time_is_over(breaker: Breaker, clock: Clock) -> None:
+    breaker.trip()
+    at_once = breaker.allows()
+    clock.seconds = 5.0
+
+    assert (breaker.open, at_once, breaker.allows()) == (True, False, True)
+
+
 def test_one_call_probes_when_the_time_is_over(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 3)
     clock.seconds = 5.0

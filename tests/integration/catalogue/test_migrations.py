@@ -88,11 +88,8 @@ async def test_a_newer_database_is_refused_when_it_has_an_unknown_migration(data
 async def test_the_command_that_mends_is_named_when_the_database_was_not_migrated(
     empty_database_url: str,
 ) -> None:
-    catalogue = await PostgresCatalogue.connect(empty_database_url, pool_max=1, timeout_seconds=5)
-
-    with pytest.raises(SchemaVersionMismatch, match="sonica migrate"):
-        await catalogue.revision()
-    await catalogue.close()
+    with pytest.raises(SchemaVersionMismatch, match=r"lacks 0001_catalogue, .*: run `sonica migrate`"):
+        await PostgresCatalogue.connect(empty_database_url, pool_max=1, timeout_seconds=5)
 
 
 async def test_migrate_says_so_when_there_is_no_server() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
@@ -56,6 +57,30 @@ def test_bundles_are_published_listed_checked_and_gone_back_from(published: Comm
     assert shown == listed["items"][1]
     assert "is whole, and signed by" in published.run("bundles", "verify").stdout
     assert published.run("bundles", "list").stdout.count("\n") == 4
+
+
+def test_bundle_is_listed_and_not_gone_back_to_when_its_signer_is_not_trusted_any_more(
+    published: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = os.environ["SONICA_BUNDLE_PUBLIC_KEYS"]
+    (made,) = published.lines("bundles", "keygen", published.folder / "next.pem", "--json")
+    monkeypatch.setenv("SONICA_BUNDLE_PUBLIC_KEYS", f"{before},{made['public_key']}")
+    monkeypatch.setenv("SONICA_BUNDLE_PRIVATE_KEY", made["private_key_file"])
+    published.lines("bundles", "publish", "--whole", "--json")
+    monkeypatch.setenv("SONICA_BUNDLE_PUBLIC_KEYS", made["public_key"])
+
+    (listed,) = published.lines("bundles", "list", "--json")
+    table = published.run("bundles", "list").stdout.splitlines()
+    refusals = [published.lines("bundles", "rollback", *number, "--json", exit_code=1)[0] for number in ([], ["1"])]
+    (after,) = published.lines("bundles", "list", "--json")
+
+    new, old = listed["items"]
+    assert [(item["sequence"], item["songs"], item["trusted"]) for item in (new, old)] == [(2, 6, True), (1, 6, False)]
+    assert new["signed_by"] != old["signed_by"]
+    assert [("not trusted" in line) for line in table] == [False, False, True]
+    assert f"{old['signed_by']}, not trusted" in table[2]
+    assert {refusal["code"] for refusal in refusals} == {"bundle_refused"}
+    assert after == listed
 
 
 def test_damage_is_found_when_a_bundle_is_verified(published: Commands) -> None:

@@ -16,11 +16,12 @@ from backend.objects.bucket import Bucket
 from backend.search.faiss_index import FaissIndex
 from backend.settings import Settings
 from tests.aws import Aws, running_aws
-from tests.bundles import SIGNER, Place, publish, put_songs
+from tests.bundles import SIGNER, Place, folder_place, publish, put_songs
 from tests.lambda_function import Request, content_of, http_api_event, origin_function
 from tests.music import make_music
 
 pytestmark = pytest.mark.skipif(not RUNS_HERE, reason="the runtime client is for Linux on x86_64")
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 FINGERPRINT = {"Content-Type": sonica_fingerprint.CONTENT_TYPE}
 
 
@@ -34,6 +35,23 @@ def aws() -> Iterator[Aws]:
 def asks(seed: int) -> Request:
     query = sonica_fingerprint.extract(make_music(seed, 12)[3 * 16_000 : 8 * 16_000])
     return Request("/v1/recognize", "POST", sonica_fingerprint.encode(query), FINGERPRINT)
+
+
+async def test_function_answers_without_names_when_it_starts_while_the_database_is_away(
+    postgres_catalogue: PostgresCatalogue, tmp_path: Path
+) -> None:
+    place = folder_place(tmp_path / "store")
+    await put_songs(postgres_catalogue, 1)
+    source = await FaissIndex.open(tmp_path / "source", postgres_catalogue, search_depth=96)
+    await publish(source, postgres_catalogue, place.publisher())
+    settings = {"bundle_url": str(tmp_path / "store"), "bundle_public_keys": public_text(SIGNER)}
+    unguarded = {"auth": "off", "lambda_unguarded": "true", "bundle_dir": str(tmp_path / "bundles")}
+    with origin_function(tmp_path / "data", NOWHERE, **settings, **unguarded) as function:
+        answer, ready = (content_of(function(http_api_event(each))) for each in (asks(1), Request("/readyz")))
+
+    assert (answer["status"], answer["degraded"]) == ("match", True)
+    assert (answer["matches"][0]["song"]["id"], answer["matches"][0]["song"]["title"]) == (1, None)
+    assert (ready["status"], ready["degraded"]) == ("ready", ["catalogue"])
 
 
 async def test_index_is_loaded_before_the_snapshot_and_followed_after_it(
