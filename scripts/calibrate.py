@@ -37,10 +37,11 @@ SECONDS = [1, 2, 3, 5, 10]
 LEAD_SECONDS = 0.5  # of the song before the first clip, for the room to fill
 STRETCH_SECONDS = 20
 CLIPS_A_STRETCH = 6
+SPEECH_SHARE = 1 / 3  # of the noise; motors and fans, which fit drones, are among the rest
 ROOMS = 200
 CANDIDATES = 48  # twice the product's, so that enough are left when a clip's own song is taken away
 SHARED_SIMILARITY = 0.55  # a song that even the clean clip fits this well holds the same audio: not a wrong answer
-SUSPECT_SIMILARITY = 0.4  # a wrong song that fits less well needs no such look
+SUSPECT_SIMILARITY = 0.25  # a wrong song that fits less well needs no such look
 RIDGE = 1e-5
 FALSE_ACCEPT_RATES = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2]
 TAIL_RATE = 0.01  # where the exponential tail begins
@@ -120,15 +121,17 @@ class Bench:
 
     @classmethod
     def draw(cls, turn: int, seconds: int) -> list[Sample]:
-        """Return the samples of one stretch's clips, and now and then of noise alone."""
+        """Return the samples of one stretch's clips, and half as many of noise alone."""
         rng = np.random.default_rng([cls.seed, seconds, turn])
         number = int(rng.choice(cls.known))
         samples = []
         for clean, heard in cut(cls.paths[number], cls.studio, rng, seconds):
             samples += cls.judge_twice(fingerprint(heard), fingerprint(clean), number + 1)
         length = seconds * RATE
-        noise = background(length, rng, cls.studio) if turn % 2 else babble(length, rng, cls.studio, 1)
-        samples.append(judge(fingerprint(noise), cls.search(fingerprint(noise)), right=None))
+        for _ in range(max(1, clips_of(seconds) // 2)):
+            talks = rng.random() < SPEECH_SHARE
+            noise = babble(length, rng, cls.studio, 1) if talks else background(length, rng, cls.studio)
+            samples.append(judge(fingerprint(noise), cls.search(fingerprint(noise)), right=None))
         return [sample for sample in samples if sample is not None]
 
     @classmethod
