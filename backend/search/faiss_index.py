@@ -333,7 +333,7 @@ class FaissIndex:
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def _search(self, query: Fingerprint, limit: int, quick: bool) -> list[Candidate]:
+    def _search(self, query: Fingerprint, limit: int, quick: bool = False) -> list[Candidate]:
         embeddings, positions = searched_segments(query)
         if len(embeddings) == 0:
             return []
