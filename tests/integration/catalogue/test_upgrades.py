@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sonica_fingerprint import encode
+from sonica_fingerprint import FINGERPRINT_VERSION, encode
 
 from backend.catalogue import migrations as module
 from backend.catalogue.database import Connection, session
@@ -47,8 +47,10 @@ async def add_song(connection: Connection, released: Mapping[str, str], seed: in
     details = (f"Title {seed}", "Artist", None, None, "hi", None, None, seed / 10, None)
     async with connection.transaction():
         await connection.execute(released["take_turn"])
-        song_id = await connection.fetchval(released["add_song"], f"song-{seed}", *hashes, 3, 8000, *details)
-        await connection.execute(released["put_fingerprint"], song_id, 3, BODIES[seed])
+        song_id = await connection.fetchval(
+            released["add_song"], f"song-{seed}", *hashes, FINGERPRINT_VERSION, 8000, *details
+        )
+        await connection.execute(released["put_fingerprint"], song_id, FINGERPRINT_VERSION, BODIES[seed])
         await connection.execute(released["log_change"], song_id)
     return int(song_id)
 
