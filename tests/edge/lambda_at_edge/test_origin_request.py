@@ -110,7 +110,7 @@ def test_origin_gets_nearly_the_fingerprint_that_it_would_make_when_the_rate_is_
     theirs = heard_at_origin(clip)
     assert (ours.segments, ours.levels) == (theirs.segments, theirs.levels)
     assert abs(ours.duration_ms - theirs.duration_ms) <= 1
-    least = 0.95 if rate_hz < SAMPLE_RATE_HZ else 0.99  # where the audio ends at 4 kHz, the two resamplers end it differently
+    least = 0.95 if rate_hz < SAMPLE_RATE_HZ else 0.99  # the two resamplers end narrow audio differently
     assert likeness(ours, theirs) > least
 
 
