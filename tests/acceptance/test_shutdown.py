@@ -57,6 +57,8 @@ def refuses(url: str) -> bool:
         httpx.get(f"{url}/livez", timeout=30)
     except httpx.ConnectError:
         return True
+    except (httpx.ReadError, httpx.RemoteProtocolError):
+        return False  # it came in the very moment in which the socket was closed
     return False
 
 
