@@ -20,9 +20,7 @@ LINKS = 7  # M: 14 links at the bottom, 56 of the 137 bytes a segment; README ha
 LEVEL = 10  # between neighbouring values of the sixteen, -75 to 75: least error for unit vectors times EMBEDDING_SCALE
 BUILD_DEPTH = 100  # efConstruction
 QUICK_SHARE = 0.25  # of the search depth, for the first look
-CROWD_MAX = (
-    4.0  # times the search depth, where songs were removed or replaced; a larger share is rebuilt at the next start
-)
+CROWD_MAX = 4.0  # times the search depth, where many songs were removed or replaced
 
 _HALVES = np.arange(256)[:, None] >> np.array([0, 4]) & 15
 _VALUES = ((2 * _HALVES - 15) * LEVEL // 2).astype(np.int8)  # (256, 2): what the two halves of a byte stand for

@@ -13,9 +13,7 @@ EMBEDDING_SCALE = 360  # what a unit vector is multiplied by before it is rounde
 STEP_MS = 128  # between the starts of neighbouring segments: 4 frames of 512 samples
 SEGMENT_MS = 960  # 27 frames of 512 samples, the last one 2048 long
 EDGE_STEPS = 2  # so many segments begin before the audio, and end after it: what is missing is made up from its mean
-SPEED_CHANGE_MAX = (
-    0.2  # a clip may be taken to play a fifth too fast or too slow; no turntable, radio or DJ goes so far
-)
+SPEED_CHANGE_MAX = 0.2  # of a clip's speed: no turntable, radio or DJ goes so far
 SILENCE_DB = 60  # a segment this far below full scale says nothing about music; 16-bit rounding noise is at 98
 
 
