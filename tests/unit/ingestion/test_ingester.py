@@ -1,6 +1,7 @@
 """The ingest use case over the catalogue in memory."""
 
 import asyncio
+import math
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from backend.audio.limits import DecoderLimits
 from backend.catalogue.in_memory import InMemoryCatalogue
 from backend.errors import CatalogueUnavailable, DecoderUnavailable, StorageUnavailable, UndecodableAudio
+from backend.ingestion import ingester
 from backend.ingestion.extraction import Extracted, Job
 from backend.ingestion.ingester import Ingester, Plan
 from backend.ingestion.outcomes import Ingested
@@ -304,7 +306,8 @@ async def test_full_disk_at_saving_the_index_is_told_with_what_mends_it(tmp_path
         await ingest(InMemoryCatalogue(), tmp_path, index=FullDisk())
 
 
-async def test_index_is_saved_meanwhile_when_the_time_has_come(tmp_path: Path) -> None:
+async def test_index_is_saved_meanwhile_when_the_time_has_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingester, "_SAVING_SHARE_MAX", math.inf)  # a busy machine saves slowly, and then rarely
     for number in range(12):
         write(tmp_path / f"{number}.wav", chr(number + 65))
     index = Index()
