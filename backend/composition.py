@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _log = structlog.stdlib.get_logger("sonica.start")
 
+MILVUS_SEARCHES_A_CORE = 16  # they wait for the network, not for a core
+
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
@@ -184,9 +186,11 @@ async def open_origin(
                     candidates_max=settings.candidates_max,
                     false_accept_rate=settings.false_accept_rate,
                     other_speeds=settings.other_speeds,
+                    concurrent_searches=_concurrent_searches(settings),
                 ),
             )
-            yield Origin(settings, catalogue, index, recognizer, cache, accounts, bundles)
+            with closing(recognizer):
+                yield Origin(settings, catalogue, index, recognizer, cache, accounts, bundles)
 
 
 def _go_on_alone(index: SearchIndex, away: CatalogueUnavailable) -> None:
@@ -255,6 +259,11 @@ async def open_intake(settings: Settings, queue: Queue, extract: Extract) -> Asy
 def _decoder(settings: Settings) -> Decoder:
     threads = settings.concurrent_decodes_max or os.cpu_count() or 1
     return Decoder(DecoderLimits.from_settings(settings), threads=threads)
+
+
+def _concurrent_searches(settings: Settings) -> int:
+    a_core = MILVUS_SEARCHES_A_CORE if settings.index_kind == "milvus" else 1
+    return settings.concurrent_searches_max or a_core * (os.cpu_count() or 1)
 
 
 @asynccontextmanager

@@ -163,8 +163,11 @@ class ReferenceIndex(Protocol):
     def has_quick_search(self) -> bool:
         """Whether a quick search costs less than a whole one."""
 
-    async def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
-        """Return the `limit` best alignments, most votes first; a quick search may miss what is hard to hear."""
+    def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
+        """Return the `limit` best alignments, most votes first; blocks.
+
+        quick: may miss what is hard to hear.
+        """
 
 
 class IndexUpkeep(Protocol):

@@ -76,6 +76,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Clips decoded at a time, others wait; unset takes one for each core, more would share it.",
     )
+    concurrent_searches_max: int | None = Field(
+        None,
+        ge=1,
+        description="Clips fingerprinted, searched and verified at a time, others wait; unset takes one for each core, "
+        "more would take turns and half as much CPU again; with Milvus, which is waited for, 16 times as many.",
+    )
     decoder_seconds_max: float = Field(8.0, gt=0, description="Time that the ffmpeg subprocess may take.")
     decoder_memory_bytes_max: int = Field(
         1_000_000_000, ge=1, description="Address space that the ffmpeg subprocess may take."
@@ -123,7 +129,7 @@ class Settings(BaseSettings):
     hnsw_search_depth: int = Field(
         256,
         ge=8,
-        description="HNSW efSearch: larger finds more, slower. A first look goes a quarter as deep, and only clips "
+        description="HNSW efSearch: larger finds more, slower. A first look goes an eighth as deep, and only clips "
         "without an answer get the whole.",
     )
     index_shard_segments: int | None = Field(

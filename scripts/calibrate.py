@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from degradation import KINDS, Studio, babble, background, change_speed, degrade, unit
-from measurement.fixed_catalogue import candidates_of, index_of
+from measurement.fixed_catalogue import index_of
 from rich.console import Console
 from rich.progress import track
 from scipy import optimize
@@ -153,7 +153,7 @@ class Bench:
     @classmethod
     def search(cls, query: Fingerprint) -> list[Candidate]:
         """Search as the recognizer does."""
-        return candidates_of(cls.index, query, limit=CANDIDATES)
+        return cls.index.search(query, limit=CANDIDATES)
 
 
 def cut(

@@ -182,7 +182,7 @@ class Trial:
         return {name: round(value, 2) for name, value in (took | {"write_s": time.perf_counter() - wall}).items()}
 
     def _answer(self, clip: Fingerprint) -> Answer:
-        candidates = self.index._search(clip, self.settings.candidates_max)
+        candidates = self.index.search(clip, limit=self.settings.candidates_max)
         rate = self.settings.false_accept_rate
         verdict = verify(clip, candidates, false_accept_rate=rate, catalogue_segments=self.index.segments)
         if not verdict.ranked:
@@ -193,7 +193,7 @@ class Trial:
 
     def _timed(self, clip: Fingerprint) -> tuple[float, float]:
         cpu, wall = time.thread_time(), time.perf_counter()
-        self.index._search(clip, self.settings.candidates_max)
+        self.index.search(clip, limit=self.settings.candidates_max)
         return 1000 * (time.thread_time() - cpu), 1000 * (time.perf_counter() - wall)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 from degradation import KINDS, Studio, babble, background, degrade, unit
-from measurement.fixed_catalogue import SONG_SECONDS_MAX, candidates_of, index_of
+from measurement.fixed_catalogue import SONG_SECONDS_MAX, index_of
 from measurement.scoring import Share
 from rich.console import Console
 from rich.progress import track
@@ -170,7 +170,7 @@ class Bench:
     @classmethod
     def _verdict(cls, clip: npt.NDArray[np.float64]) -> Verdict:
         query = extract((0.1 * unit(clip)).clip(-1, 1).astype(np.float32))
-        candidates = candidates_of(cls.index, query, limit=Settings().candidates_max)
+        candidates = cls.index.search(query, limit=Settings().candidates_max)
         return verify(query, candidates, false_accept_rate=max(RATES), catalogue_segments=cls.index.segments)
 
 

@@ -27,7 +27,7 @@ from backend.composition import open_origin
 from backend.search import compact
 from backend.search.compact import CompactVectors
 from backend.search.faiss_index import NEIGHBOURS, FaissIndex
-from backend.search.hnsw import HnswVectors
+from backend.search.hnsw import HnswVectors, Neighbours
 from backend.settings import Settings
 
 DEPTHS = [16, 32, 64, 96, 128, 256]
@@ -58,13 +58,13 @@ async def measure(settings: Settings, queries: list[Fingerprint]) -> list[dict[s
         vectors = index._vectors._last  # what is measured is beneath the port
         rows = [row for query in queries if len(row := segments(query))]
         exact = [vectors.nearest_exact(row, count=NEIGHBOURS)[1] for row in rows]
-        voted = [song for query in queries if (song := await best_song(index, query, exact=True)) is not None]
+        voted = [song for query in queries if (song := best_song(index, query, exact=True)) is not None]
         for depth in DEPTHS:
             set_depth(vectors, depth)
             started = time.process_time()
             found = [vectors.nearest(row, count=NEIGHBOURS)[1] for row in rows]
             milliseconds = (time.process_time() - started) * 1000 / sum(map(len, rows))
-            songs = [song for query in queries if (song := await best_song(index, query, exact=False)) is not None]
+            songs = [song for query in queries if (song := best_song(index, query, exact=False)) is not None]
             results.append(
                 {
                     "search_depth": depth,
@@ -81,7 +81,7 @@ def set_depth(vectors: Vectors, depth: int) -> None:
     if isinstance(vectors, CompactVectors):
         compact.SCANNED_PER_ROOT = depth
     else:
-        vectors._parameters.efSearch = depth
+        vectors.search_depth = depth
 
 
 def segments(query: Fingerprint) -> Rows:
@@ -98,11 +98,15 @@ def recall(found: list[npt.NDArray[np.int64]], exact: list[npt.NDArray[np.int64]
     return float(np.mean(hits))
 
 
-async def best_song(index: FaissIndex, query: Fingerprint, *, exact: bool) -> int | None:
+def best_song(index: FaissIndex, query: Fingerprint, *, exact: bool) -> int | None:
     """Return the song with the most votes, by the index or by exhaustive search in its place."""
     vectors = index._vectors
-    with patch.object(vectors, "nearest", vectors.nearest_exact if exact else vectors.nearest):
-        candidates = await index.search(query, limit=1)
+
+    def nearest_exact(rows: Rows, *, count: int, dead: npt.NDArray[np.uint8] | None, quick: bool) -> Neighbours:
+        return vectors.nearest_exact(rows, count=count, dead=dead)
+
+    with patch.object(vectors, "nearest", nearest_exact if exact else vectors.nearest):
+        candidates = index.search(query, limit=1)
     return candidates[0].song_id if candidates else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import cache
 from pathlib import Path
 
@@ -100,7 +101,7 @@ def follower_of(place: Place, index: FaissIndex, catalogue: InMemoryCatalogue, f
 
 async def found(index: FaissIndex, seed: int, *, start: float = 3.2) -> list[Candidate]:
     clip = make_music(seed, SONG_SECONDS)[int(start * 16_000) :][: 4 * 16_000]
-    return await index.search(extract(clip), limit=8)
+    return await asyncio.to_thread(index.search, extract(clip), limit=8)
 
 
 async def best(index: FaissIndex, seed: int) -> int | None:

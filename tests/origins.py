@@ -47,6 +47,7 @@ async def open_in_memory_origin(settings: Settings) -> AsyncIterator[Origin]:
                 candidates_max=settings.candidates_max,
                 false_accept_rate=settings.false_accept_rate,
                 other_speeds=settings.other_speeds,
+                concurrent_searches=2,
             ),
         )
         yield Origin(settings, cast(PostgresCatalogue, catalogue), index, recognizer, cache)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +19,9 @@ from backend.models import Match, Recognition, Song, SongMatch, Verdict
 from backend.observability.tracing import span
 from backend.ports import RecognitionCache, ReferenceIndex, SongLookUp
 from backend.recognition.verify import verify
+from backend.threads import Threads
+
+QUICK_SHARE = 0.5  # a quick look weighs so many of the candidates, and so many false answers are allowed to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,7 @@ class RecognitionLimits:
     candidates_max: int
     false_accept_rate: float
     other_speeds: tuple[float, ...] = OTHER_SPEEDS  # that a clip without an answer is looked at again at
+    concurrent_searches: int = 1  # clips fingerprinted, searched and verified at a time
 
 
 class Recognizer:
@@ -47,6 +51,11 @@ class Recognizer:
         self._catalogue = catalogue
         self._cache = cache
         self._limits = limits
+        self._threads = Threads(limits.concurrent_searches, name="search")
+
+    def close(self) -> None:
+        """Give up what waits for a search."""
+        self._threads.close()
 
     async def recognize_clip(self, clip: bytes, *, pcm: PcmFormat | None = None) -> Recognition:
         """Recognize encoded audio, or headerless samples of the form `pcm`.
@@ -67,7 +76,7 @@ class Recognizer:
     async def _recognize_samples(self, samples: NDArray[np.float32], speed: float = 1.0) -> Recognition:
         timings: dict[str, float] = {}
         with _timed(timings, "extract"):
-            query = await asyncio.to_thread(extract, samples, speed)
+            query = await self._threads.run(extract, samples, speed)
         recognition = await self.recognize(query)
         return replace(recognition, timings_ms=recognition.timings_ms | timings)
 
@@ -90,10 +99,7 @@ class Recognizer:
     async def _recognize_uncached(self, query: Fingerprint) -> Recognition:
         timings: dict[str, float] = {}
         index_version = self._index.version
-        quick = self._index.has_quick_search
-        verdict = await self._verdict(query, timings, quick=quick)
-        if quick and verdict.reason == "below_threshold":
-            verdict = await self._verdict(query, timings, quick=False)
+        verdict = await self._threads.run(self._verdict, query, timings, asked_at=time.perf_counter())
         with _timed(timings, "catalogue"):
             songs = await self._catalogue.look_up([match.song_id for match in verdict.ranked])
         accepted, ranked = _with_songs(verdict, songs)
@@ -108,17 +114,21 @@ class Recognizer:
             timings_ms=timings,
         )
 
-    async def _verdict(self, query: Fingerprint, timings: dict[str, float], *, quick: bool) -> Verdict:
+    def _verdict(self, query: Fingerprint, timings: dict[str, float], *, asked_at: float) -> Verdict:
+        """Look quickly, where that costs less, and thoroughly where nothing was found."""
+        timings["search"] = _milliseconds_since(asked_at)  # for a thread was waited
+        quick = self._index.has_quick_search
+        verdict = self._look(query, timings, quick=quick)
+        return self._look(query, timings) if quick and verdict.reason == "below_threshold" else verdict
+
+    def _look(self, query: Fingerprint, timings: dict[str, float], *, quick: bool = False) -> Verdict:
+        share = QUICK_SHARE if quick else 1
         with _timed(timings, "search"):
-            candidates = await self._index.search(query, limit=self._limits.candidates_max, quick=quick)
+            limit = math.ceil(share * self._limits.candidates_max)
+            candidates = self._index.search(query, limit=limit, quick=quick)
         with _timed(timings, "verify"):
-            return await asyncio.to_thread(
-                verify,
-                query,
-                candidates,
-                false_accept_rate=self._limits.false_accept_rate,
-                catalogue_segments=self._index.segments,
-            )
+            rate = share * self._limits.false_accept_rate
+            return verify(query, candidates, false_accept_rate=rate, catalogue_segments=self._index.segments)
 
 
 def _with_songs(
@@ -161,4 +171,8 @@ def _timed(timings: dict[str, float], step: str, *, as_span: str | None = None) 
         with span(as_span or step):
             yield
     finally:
-        timings[step] = round(timings.get(step, 0.0) + (time.perf_counter() - started) * 1000, 3)
+        timings[step] = round(timings.get(step, 0.0) + _milliseconds_since(started), 3)
+
+
+def _milliseconds_since(moment: float) -> float:
+    return (time.perf_counter() - moment) * 1000

@@ -115,11 +115,6 @@ class FaissIndex:
         """Whether a quick search costs less than a whole one."""
         return self._kind == "hnsw"
 
-    async def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
-        """Return the `limit` best alignments, most votes first."""
-        self._searched = True
-        return await asyncio.to_thread(self._search, query, limit, quick)
-
     async def catch_up(self) -> int:
         """Apply what the change log has since; return the number of changes."""
         async with self._catching_up:
@@ -333,7 +328,9 @@ class FaissIndex:
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def _search(self, query: Fingerprint, limit: int, quick: bool = False) -> list[Candidate]:
+    def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
+        """Return the `limit` best alignments, most votes first; blocks."""
+        self._searched = True
         embeddings, positions = searched_segments(query)
         if len(embeddings) == 0:
             return []

@@ -19,7 +19,7 @@ faiss: Any = _faiss  # its stubs know a tenth of what it has
 LINKS = 7  # M: 14 links at the bottom, 56 of the 137 bytes a segment; README has the recall
 LEVEL = 10  # between neighbouring values of the sixteen, -75 to 75: least error for unit vectors times EMBEDDING_SCALE
 BUILD_DEPTH = 100  # efConstruction
-QUICK_SHARE = 0.25  # of the search depth, for the first look
+QUICK_SHARE = 0.125  # of the search depth, for the first look
 CROWD_MAX = 4.0  # times the search depth, where many songs were removed or replaced
 
 _HALVES = np.arange(256)[:, None] >> np.array([0, 4]) & 15
@@ -60,7 +60,7 @@ class HnswVectors:
         """Return inner products and ordinals, each (queries, count); ordinal -1 where there are fewer.
 
         dead: bits of the ordinals to pass over, which would take the places of those that count.
-        quick: look at a quarter as many vectors, which finds what is plain to see.
+        quick: look at an eighth as many vectors, which finds what is plain to see.
         """
         faiss.omp_set_num_threads(1)  # many requests share the cores; a query's threads would only wait for each other
         selector, crowd = (None, 1.0) if dead is None else (all_but(dead), self._crowd(dead))

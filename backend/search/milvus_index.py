@@ -81,10 +81,6 @@ class MilvusIndex:
         """Whether a quick search costs less than a whole one: a round trip is a round trip."""
         return False
 
-    async def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
-        """Return the `limit` best alignments, most votes first; raises IndexUnavailable."""
-        return await asyncio.to_thread(self._search, query, limit)
-
     async def catch_up(self) -> int:
         """Apply what the change log has since, unless another process does; return the number of changes."""
         applied = 0
@@ -200,7 +196,8 @@ class MilvusIndex:
 
     # --- search ------------------------------------------------------------------------------------------------------
 
-    def _search(self, query: Fingerprint, limit: int) -> list[Candidate]:
+    def search(self, query: Fingerprint, *, limit: int, quick: bool = False) -> list[Candidate]:
+        """Return the `limit` best alignments, most votes first; blocks. Raises IndexUnavailable."""
         embeddings, positions = searched_segments(query)
         if len(embeddings) == 0 or self._rows == 0:
             return []

@@ -13,7 +13,7 @@ from rich.progress import track
 from sonica_fingerprint import Fingerprint, extract
 from training.corpus import read
 
-from backend.models import CATALOGUE_THINNING, Candidate, Change
+from backend.models import CATALOGUE_THINNING, Change
 from backend.search.faiss_index import FaissIndex
 from backend.settings import Settings
 
@@ -46,8 +46,3 @@ def index_of(paths: list[Path]) -> FaissIndex:
     prints = [extract(read(path, 0, SONG_SECONDS_MAX).astype(np.float32)).thinned(CATALOGUE_THINNING) for path in shown]
     catalogue, depth = FixedCatalogue(prints), Settings().hnsw_search_depth
     return asyncio.run(FaissIndex.open(Path("unused"), catalogue, search_depth=depth, fresh=True))
-
-
-def candidates_of(index: FaissIndex, query: Fingerprint, *, limit: int) -> list[Candidate]:
-    """Search in this very thread: a loop and a thread for each of many queries would cost a third of the time."""
-    return index._search(query, limit)

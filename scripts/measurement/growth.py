@@ -148,7 +148,7 @@ class Trial:
         recorder = Recorder(self.vectors)
         with self._over(recorder, neighbours=1):
             for fingerprint in fingerprints:
-                await self._index.search(fingerprint, limit=1)
+                self._index.search(fingerprint, limit=1)
         return recorder.asked
 
     async def measure(self, engine: Engine, asked: Sequence[Asked], setting: Setting, *, name: str) -> dict[str, Any]:
@@ -170,7 +170,7 @@ class Trial:
 
     async def _ask(self, fingerprint: Fingerprint, candidates: int) -> Timed:
         started = time.process_time()
-        found = await self._index.search(fingerprint, limit=candidates)
+        found = self._index.search(fingerprint, limit=candidates)
         searched = time.process_time()
         verdict = verify(
             fingerprint,

@@ -82,17 +82,17 @@ async def catalogue_of(*seeds: int) -> InMemoryCatalogue:
 
 
 async def found(index: SearchIndex, seed: int) -> set[int]:
-    return {candidate.song_id for candidate in await index.search(clip(seed), limit=8)}
+    return {candidate.song_id for candidate in (await asyncio.to_thread(index.search, clip(seed), limit=8))}
 
 
 async def best(index: SearchIndex, seed: int) -> int:
-    return (await index.search(clip(seed), limit=8))[0].song_id
+    return (await asyncio.to_thread(index.search, clip(seed), limit=8))[0].song_id
 
 
 async def test_clip_finds_its_song_its_place_and_what_is_stored_there(open_index: Open) -> None:
     index = await open_index(await catalogue_of(1, 2, 3))
 
-    candidates = await index.search(clip(2), limit=8)
+    candidates = index.search(clip(2), limit=8)
 
     votes = [candidate.votes for candidate in candidates]
     assert votes == sorted(votes, reverse=True)
@@ -110,19 +110,20 @@ async def test_clip_finds_its_song_its_place_and_what_is_stored_there(open_index
 
 async def test_no_more_candidates_come_back_than_were_asked_for(open_index: Open) -> None:
     index = await open_index(await catalogue_of(1, 2, 3))
-    everything = await index.search(clip(1), limit=100)
+    everything = index.search(clip(1), limit=100)
     assert len(everything) > 2
-    few = await index.search(clip(1), limit=2)
+    few = index.search(clip(1), limit=2)
     assert [each.song_id for each in few] == [each.song_id for each in everything[:2]]
 
 
 async def test_empty_index_and_silent_query_find_nothing(open_index: Open) -> None:
     empty = await open_index(InMemoryCatalogue())
-    assert await empty.search(clip(1), limit=8) == []
+    assert empty.search(clip(1), limit=8) == []
     assert empty.segments == 0
     assert (await open_index(await catalogue_of(1))).segments > 0
     silent = extract(np.zeros(3 * 16_000, np.float32))
-    assert await (await open_index(await catalogue_of(1))).search(silent, limit=8) == []
+    index = await open_index(await catalogue_of(1))
+    assert index.search(silent, limit=8) == []
 
 
 async def test_empty_index_takes_the_first_song(open_index: Open) -> None:
@@ -166,14 +167,14 @@ async def test_replaced_song_is_found_by_its_new_sound_only(open_index: Open) ->
 async def test_songs_that_came_and_went_leave_nothing_behind(open_index: Open) -> None:
     catalogue = await catalogue_of(1, 2)
     index = await open_index(catalogue)
-    votes = (await index.search(clip(1), limit=1))[0].votes
+    votes = index.search(clip(1), limit=1)[0].votes
     song_id = 2
     for _ in range(6):
         await catalogue.delete(song_id)
         song_id = (await catalogue.put(make_new_song(2, fingerprint=music(2)))).song_id
         await index.catch_up()
     assert await best(index, 2) == song_id
-    assert (await index.search(clip(1), limit=1))[0].votes == pytest.approx(votes, rel=0.2)
+    assert index.search(clip(1), limit=1)[0].votes == pytest.approx(votes, rel=0.2)
     assert index.status().songs == 2
     assert index.stored(2) is None
 
@@ -197,10 +198,10 @@ async def test_index_is_as_it_was_when_it_is_opened_again(open_index: Open) -> N
     catalogue = await catalogue_of(1, 2, 3)
     index = await open_index(catalogue)
     index.save()
-    status, candidates = index.status(), await index.search(clip(3), limit=8)
+    status, candidates = index.status(), index.search(clip(3), limit=8)
     again = await open_index(ChangesCounted(catalogue))
     assert again.status() == status
-    assert [(each.song_id, each.offset_steps) for each in await again.search(clip(3), limit=8)] == [
+    assert [(each.song_id, each.offset_steps) for each in again.search(clip(3), limit=8)] == [
         (each.song_id, each.offset_steps) for each in candidates
     ]
     assert ChangesCounted.read == 0

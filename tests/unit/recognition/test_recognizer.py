@@ -23,10 +23,10 @@ from tests.music import make_music
 class CountingIndex(FaissIndex):
     searches = whole_searches = 0
 
-    async def search(self, query, *, limit, quick=False):
+    def search(self, query, *, limit, quick=False):
         self.searches += quick
         self.whole_searches += not quick
-        return await super().search(query, limit=limit, quick=quick)
+        return super().search(query, limit=limit, quick=quick)
 
 
 async def recognizer_of(folder, *seeds, catalogue=None, other_speeds=OTHER_SPEEDS):
@@ -171,8 +171,8 @@ async def test_whole_depth_is_searched_when_the_first_look_finds_no_answer(tmp_p
     recognizer, _, index = await recognizer_of(tmp_path, 1, 2, 3)
     search = index.search
 
-    async def seeing_nothing_at_once(query, *, limit, quick):
-        return [] if quick else await search(query, limit=limit)
+    def seeing_nothing_at_once(query, *, limit, quick=False):
+        return [] if quick else search(query, limit=limit)
 
     monkeypatch.setattr(index, "search", seeing_nothing_at_once)
     recognition = await recognizer.recognize_clip(clip_of(2))

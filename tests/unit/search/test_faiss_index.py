@@ -53,7 +53,7 @@ async def catalogue_of(*seeds):
 
 async def found(index, seed, *, start=3.2):
     clip = make_music(seed, 12)[int(start * 16_000) :][: 4 * 16_000]
-    return await index.search(extract(clip), limit=8)
+    return await asyncio.to_thread(index.search, extract(clip), limit=8)
 
 
 async def test_clip_finds_its_song_and_place(opened, tmp_path):
@@ -77,7 +77,7 @@ async def test_empty_index_and_silent_query_find_nothing(opened, tmp_path):
     empty = await opened(await catalogue_of(), tmp_path)
     assert await found(empty, 1) == []
     index = await opened(await catalogue_of(1), tmp_path)
-    assert await index.search(extract(np.zeros(48_000, np.float32)), limit=8) == []
+    assert index.search(extract(np.zeros(48_000, np.float32)), limit=8) == []
 
 
 async def test_later_changes_are_caught_up(opened, tmp_path):

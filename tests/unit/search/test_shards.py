@@ -1,5 +1,7 @@
 """Shards: the same answers as one of them gives, saved once they are full, given up when they have mostly gone."""
 
+import asyncio
+
 import numpy as np
 import pytest
 from sonica_fingerprint import Fingerprint
@@ -43,7 +45,7 @@ async def opened(folder, catalogue, *, kind="exact", shard_segments=SHARD_SEGMEN
 async def found(index, seed):
     return [
         (each.song_id, each.offset_steps, round(each.votes, 3), each.positions.tolist(), each.embeddings.tolist())
-        for each in await index.search(clip(seed), limit=6)
+        for each in (await asyncio.to_thread(index.search, clip(seed), limit=6))
     ]
 
 
