@@ -14,10 +14,10 @@ import sysconfig
 from pathlib import Path
 
 KERNEL = Path(__file__).parents[1] / "wasm" / "kernel"
-STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "trunk.c", "embedding.c", "resample.c"]
+STAGES = ["fingerprint.c", "spectrum.c", "bands.c", "trunk.c", "embedding.c", "resample.c", "alignment.c"]
 STAGES += ["hot_index.c", "hot_search.c", "hot_votes.c", "hot_alignment.c"]
 HOSTS = {
-    "native": ["python_module.c", "python_hot_index.c"],
+    "native": ["python_module.c", "python_alignment.c", "python_hot_index.c"],
     "wasm": ["wasm_module.c", "wasm_resample.c", "wasm_hot_index.c"],
 }
 # -ffp-contract=off: a fused multiply-add rounds once, WebAssembly has none.

@@ -1,29 +1,13 @@
-/* Lays the query along a song at every speed and shift, as backend/recognition/alignment.py does. */
+/* Lays the query along a song's stored segments, as the origin does. */
 #include "hot_index.h"
 
-enum { SPEEDS = 9, SHIFTS = 13, SHIFT_MAX = SHIFTS / 2, ELSEWHERE_STEPS = 3, WINDOW_MARGIN_STEPS = 12 };
+enum { WINDOW_MARGIN_STEPS = 12 };
 
-static const float SPEED[SPEEDS] = {1.0f, 0.98f, 1.02f, 0.96f, 1.04f, 0.94f, 1.06f, 0.92f, 1.08f};
-static const double STRETCH_MAX = 1.1, OVERLAP_MIN = 0.6, NO_OVERLAP = -1.0;
+static const double STRETCH_MAX = 1.1;
 static const double SHARED_SIMILARITY_GAP = 0.1, SHARED_REFERENCE_COSINE = 0.35;   /* backend/recognition/verify.py */
-
-/* Sums of products and how many, of each speed and shift. */
-typedef struct grid {
-    int64_t products[SPEEDS][SHIFTS];
-    int32_t counts[SPEEDS][SHIFTS];
-} grid;
 
 /* To the nearest whole number, of two the even one, below 2^51. */
 static int32_t rounded(double value) { return (int32_t)(value + 6755399441055744.0 - 6755399441055744.0); }
-
-/* The query's segment that is heard at a stored one, which may lie outside. */
-static int32_t heard_at(int32_t position, int32_t start, float speed, const query *asked) {
-    return rounded((double)((float)(position - start) / (speed * (float)asked->thinning)));
-}
-
-static int is_loud(const query *asked, int32_t segment) {
-    return segment >= 0 && segment < asked->segments && asked->levels[segment] < SILENCE_DB;
-}
 
 /* The first of a song's segments from `first` that is not before a position. */
 static uint32_t reach(const hot_index *index, uint32_t first, uint32_t end, int32_t position) {
@@ -35,8 +19,7 @@ static uint32_t reach(const hot_index *index, uint32_t first, uint32_t end, int3
     return first;
 }
 
-static void lay_along(const hot_index *index, const query *asked, const alignment *window, int32_t offset, grid *all) {
-    __builtin_memset(all, 0, sizeof *all);
+static void lay_along(const hot_index *index, const query *asked, const alignment *window, int32_t offset, fits *all) {
     for (uint32_t ordinal = window->first; ordinal < window->end; ordinal++) {
         int16_t reference[DIMENSIONS], heard[DIMENSIONS];
         int32_t products[QUERY_SEGMENTS_MAX];
@@ -45,45 +28,8 @@ static void lay_along(const hot_index *index, const query *asked, const alignmen
             heard_vector(asked->embeddings + n * DIMENSIONS, heard);
             products[n] = product(heard, reference);
         }
-        int32_t position = position_of(index, ordinal);
-        for (int speed = 0; speed < SPEEDS; speed++) {
-            for (int shift = 0; shift < SHIFTS; shift++) {
-                int32_t row = heard_at(position, offset + shift - SHIFT_MAX, SPEED[speed], asked);
-                if (!is_loud(asked, row)) continue;
-                all->products[speed][shift] += products[row];
-                all->counts[speed][shift]++;
-            }
-        }
+        fits_add(all, asked, products, position_of(index, ordinal) - offset);
     }
-}
-
-/* Mean cosines; of what overlaps too little with the query, NO_OVERLAP. */
-static void similarities_of(const grid *all, const query *asked, double similarities[SPEEDS][SHIFTS]) {
-    int32_t loud = 0;
-    for (int32_t n = 0; n < asked->segments; n++) loud += asked->levels[n] < SILENCE_DB;
-    double expected = (double)loud * asked->thinning / CATALOGUE_THINNING;
-    if (expected < 1.0) expected = 1.0;
-    for (int speed = 0; speed < SPEEDS; speed++) {
-        for (int shift = 0; shift < SHIFTS; shift++) {
-            int32_t count = all->counts[speed][shift], divisor = (int32_t)expected;
-            if (count > divisor) divisor = count;
-            double sum = (double)(all->products[speed][shift] * STORED_UNIT) / (EMBEDDING_UNIT * EMBEDDING_UNIT);
-            similarities[speed][shift] = count >= OVERLAP_MIN * expected ? sum / divisor : NO_OVERLAP;
-        }
-    }
-}
-
-/* Rain, drones and beats fit at any shift; a song only where it was. */
-static double sharpness(const double *similarities, int shift) {
-    double sum = 0.0;
-    int count = 0;
-    for (int other = 0; other < SHIFTS; other++) {
-        int apart = other < shift ? shift - other : other - shift;
-        if (apart < ELSEWHERE_STEPS || similarities[other] <= NO_OVERLAP) continue;
-        sum += similarities[other];
-        count++;
-    }
-    return count ? similarities[shift] - sum / count : 0.0;
 }
 
 void align(const hot_index *index, const query *asked, const place *candidate, alignment *best) {
@@ -94,20 +40,13 @@ void align(const hot_index *index, const query *asked, const place *candidate, a
     best->first = reach(index, first, end, offset - WINDOW_MARGIN_STEPS);
     best->end = reach(index, best->first, end, offset + reached + WINDOW_MARGIN_STEPS + 1);
 
-    grid all;
-    double similarities[SPEEDS][SHIFTS];
+    fits all = {0};
     lay_along(index, asked, best, offset, &all);
-    similarities_of(&all, asked, similarities);
-    int speed = 0, shift = 0;
-    for (int n = 1; n < SPEEDS * SHIFTS; n++) {
-        if (similarities[n / SHIFTS][n % SHIFTS] <= similarities[speed][shift]) continue;
-        speed = n / SHIFTS;
-        shift = n % SHIFTS;
-    }
-    best->similarity = similarities[speed][shift];
-    best->sharpness = sharpness(similarities[speed], shift);
-    best->speed = SPEED[speed];
-    best->offset_steps = offset + shift - SHIFT_MAX;
+    fit found = best_fit(&all, asked, STORED_UNIT);
+    best->similarity = found.similarity;
+    best->sharpness = found.sharpness;
+    best->speed = found.speed;
+    best->offset_steps = offset + found.shift;
     best->unused = 0;
 }
 
@@ -116,8 +55,8 @@ static int32_t references(const hot_index *index, const query *asked, const alig
                           uint32_t *ordinals) {
     int32_t count = 0;
     for (uint32_t ordinal = at->first; ordinal < at->end; ordinal++) {
-        int32_t row = heard_at(position_of(index, ordinal), at->offset_steps, at->speed, asked);
-        if (!is_loud(asked, row)) continue;
+        int32_t row = heard_at(asked, position_of(index, ordinal) - at->offset_steps, at->speed);
+        if (row < 0) continue;
         if (count == 0 || rows[count - 1] != row) count++;   /* the last one stays, where several are heard at one */
         rows[count - 1] = row;
         ordinals[count - 1] = ordinal;

@@ -2,7 +2,7 @@
 #ifndef SONICA_HOT_INDEX_H
 #define SONICA_HOT_INDEX_H
 
-#include "fingerprint.h"
+#include "alignment.h"
 
 enum {
     BUNDLE_FORMAT = 1,
@@ -11,23 +11,14 @@ enum {
     CODE_BYTES = DIMENSIONS / 2,   /* of a stored embedding: four bits a component */
     POSITIONS_END = 1 << 24,       /* steps, 25 days: beyond, float does not hold every whole number */
 
-    CATALOGUE_THINNING = 4,        /* steps between stored segments */
     QUERY_SEGMENTS_MAX = 256,      /* 32 s */
     QUERY_THINNING_MAX = 16,
     SEARCHED_MAX = QUERY_SEGMENTS_MAX / 2,
     NEIGHBOURS = 10,               /* of each searched segment */
     HITS_MAX = SEARCHED_MAX * NEIGHBOURS,
     CANDIDATES_MAX = 64,
-    SILENCE_DB = 60,
-    EMBEDDING_UNIT = 360,          /* the length of a unit vector in a fingerprint */
     STORED_UNIT = 5,               /* a stored component is (2 x code - 15) x 5 */
 };
-
-typedef struct query {
-    const uint8_t *levels;         /* of each segment, decibels below full scale */
-    const int8_t *embeddings;      /* [segments][DIMENSIONS] */
-    int32_t segments, thinning;
-} query;
 
 /* A song, and how the query lies in it best. */
 typedef struct alignment {

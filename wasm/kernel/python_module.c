@@ -171,7 +171,10 @@ static PyType_Slot kernel_slots[] = {
 
 static PyType_Spec kernel_spec = {"sonica_fingerprint._native.Kernel", sizeof(Kernel), 0, Py_TPFLAGS_DEFAULT, kernel_slots};
 
+PyObject *kernel_align(PyObject *module, PyObject *arguments);   /* python_alignment.c */
+
 static PyMethodDef module_methods[] = {
+    {"align", kernel_align, METH_VARARGS, "Return each candidate's best fit, and the segment heard at each stored one."},
     {"features", features, METH_O, "Return int16 [frames][80] of float32 samples, edges included: what embeddings are learnt from."},
     {NULL, NULL, 0, NULL},
 };

@@ -16,3 +16,13 @@ class HotIndex:
     def same_recording(self, one: int, other: int, /) -> bool: ...
 
 def features(samples: Samples, /) -> bytes: ...
+def align(
+    thinning: int,
+    levels: bytes,
+    embeddings: bytes,
+    starts: object,
+    bounds: object,
+    positions: object,
+    stored: object,
+    /,
+) -> tuple[list[tuple[float, float, float, int]], bytes]: ...
