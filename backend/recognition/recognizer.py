@@ -146,7 +146,7 @@ def _with_songs(
 
 def _within(match: Match, song: Song | None) -> Match:
     """End the segments where the song ends, if that is known, should the clip go on."""
-    if song is None:
+    if song is None or all(segment.song_end_ms <= song.duration_ms for segment in match.segments):
         return match
     segments = []
     for segment in match.segments:
