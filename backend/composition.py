@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from backend.catalogue.embedded import EmbeddedPostgres
 from backend.catalogue.history import PostgresHistory
 from backend.catalogue.migrations import migrate, pending
 from backend.catalogue.postgres import PostgresCatalogue
+from backend.cores import cores
 from backend.errors import CatalogueUnavailable
 from backend.ingestion.ingester import Extract, Plan
 from backend.ingestion.intake import Intake
@@ -257,13 +257,13 @@ async def open_intake(settings: Settings, queue: Queue, extract: Extract) -> Asy
 
 
 def _decoder(settings: Settings) -> Decoder:
-    threads = settings.concurrent_decodes_max or os.cpu_count() or 1
+    threads = settings.concurrent_decodes_max or cores()
     return Decoder(DecoderLimits.from_settings(settings), threads=threads)
 
 
 def _concurrent_searches(settings: Settings) -> int:
     a_core = MILVUS_SEARCHES_A_CORE if settings.index_kind == "milvus" else 1
-    return settings.concurrent_searches_max or a_core * (os.cpu_count() or 1)
+    return settings.concurrent_searches_max or a_core * cores()
 
 
 @asynccontextmanager

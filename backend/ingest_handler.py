@@ -8,13 +8,13 @@ extract. A file that ends the whole process comes again until the queue gives it
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from backend.composition import open_intake, open_queue
+from backend.cores import cores
 from backend.errors import InvalidRequest
 from backend.ingestion.extraction import Extracted, Job, extract_song
 from backend.ingestion.intake import Intake
@@ -45,7 +45,7 @@ class Function:
         self._loop = asyncio.new_event_loop()  # the only one: connections belong to that of their first use
         self._opened = AsyncExitStack()
         self._intakes: dict[str, Intake] = {}  # by the ARN of the queue
-        self._cores = asyncio.Semaphore(os.cpu_count() or 1)
+        self._cores = asyncio.Semaphore(cores())
 
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> Response:
         """Return the messages that are to come again.

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 from compose_demo import compose
-from measurement.product import cores, run_sonica
+from measurement.product import run_sonica
 from measurement.speed import Measure, Measures, cut_clips, measure_all, read_songs
 from rich.console import Console
 from rich.table import Table
@@ -21,6 +21,7 @@ from sonica_fingerprint import SAMPLE_RATE_HZ
 
 from backend.audio.limits import DecoderLimits
 from backend.cli.options import settings_from
+from backend.cores import cores
 from backend.ingestion.sources import Item, items
 
 TABLE_WIDTH = 100  # where no terminal says how wide it is

@@ -15,7 +15,6 @@ from typing import Annotated
 
 import typer
 from measurement.accuracy_table import to_document
-from measurement.product import cores
 from measurement.scoring import read_queries
 from peers.audfprint import Audfprint
 from peers.chromaprint import Chromaprint
@@ -31,6 +30,7 @@ from sonica_fingerprint import SAMPLE_RATE_HZ
 from backend.audio.files import read_blocks
 from backend.audio.limits import DecoderLimits
 from backend.cli.options import settings_from
+from backend.cores import cores
 from backend.ingestion.sources import Item, items
 
 TABLE_WIDTH = 140  # where no terminal says how wide it is

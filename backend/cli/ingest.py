@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
@@ -16,6 +15,7 @@ import typer
 from backend.cli.ingest_report import Report
 from backend.cli.options import DataDir, Json, Jsonl, settings_from
 from backend.cli.output import Exit, reporting, stderr
+from backend.cores import cores
 
 if TYPE_CHECKING:
     from backend.ingestion.ingester import Catalogue, Plan
@@ -185,4 +185,4 @@ async def _opened(settings: Settings, *, reingest: bool) -> AsyncIterator[tuple[
 
 
 def _workers(settings: Settings) -> int:
-    return settings.ingest_workers or os.cpu_count() or 1
+    return settings.ingest_workers or cores()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from backend.cli.options import DataDir, settings_from
 from backend.cli.output import reporting, stderr
+from backend.cores import cores
 
 if TYPE_CHECKING:
     from backend.settings import Settings
@@ -42,7 +42,7 @@ async def _work(url: str, settings: Settings) -> None:
     from backend.ingestion.workers import Workers
 
     stopping = _stopping()
-    count = settings.ingest_workers or os.cpu_count() or 1
+    count = settings.ingest_workers or cores()
     queue = await open_queue(settings, url)
     async with Workers(count) as workers, open_intake(settings, queue, workers.extract) as intake:
         worker = QueueWorker(

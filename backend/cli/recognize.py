@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
@@ -15,6 +14,7 @@ import typer
 from backend.cli.answers import Answer, Ask, print_answer, to_line
 from backend.cli.options import DataDir, Json, Jsonl, settings_from
 from backend.cli.output import Exit, print_json, reporting
+from backend.cores import cores
 
 if TYPE_CHECKING:
     from backend.settings import Settings
@@ -82,7 +82,7 @@ async def _in_order(files: Sequence[str], ask: Ask) -> AsyncGenerator[Answer]:
     try:
         for file in files:
             under_way.append(asyncio.ensure_future(ask(file)))
-            if len(under_way) > (os.cpu_count() or 1):
+            if len(under_way) > cores():
                 yield await under_way.popleft()
         while under_way:
             yield await under_way.popleft()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from backend.api.schemas import Alive
 from backend.api.uploads import read_upload
 from backend.audio.decoder import Decoder
 from backend.audio.limits import DecoderLimits
+from backend.cores import cores
 from backend.edge_node.hot_songs import HotSongs
 from backend.edge_node.node import EdgeNode
 from backend.edge_node.origin import Origin
@@ -108,7 +108,7 @@ async def readyz(request: Request) -> Response | dict[str, object]:
 async def _parts(settings: Settings, hot_songs: HotSongs) -> AsyncIterator[Parts]:
     await hot_songs.open()
     origin = Origin.from_settings(settings)
-    threads = settings.concurrent_decodes_max or os.cpu_count() or 1
+    threads = settings.concurrent_decodes_max or cores()
     try:
         with closing(Decoder(DecoderLimits.from_settings(settings), threads=threads)) as decoder:
             node = EdgeNode(decoder=decoder, hot_songs=hot_songs, origin=origin, settings=settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sonica_fingerprint import DIMENSIONS, EMBEDDING_SCALE, FINGERPRINT_VERSION, STEP_MS, Fingerprint
 
+from backend.cores import cores
 from backend.errors import IndexVersionMismatch
 from backend.models import CATALOGUE_THINNING, Candidate, Change
 from backend.ports import ChangeLog
@@ -323,7 +323,7 @@ class FaissIndex:
         while first < len(embeddings):
             count = ADD_SLICE if self._searched else ADD_BATCH
             with self._lock.writing():
-                self._vectors.add(embeddings[first : first + count], threads=os.cpu_count() or 1)
+                self._vectors.add(embeddings[first : first + count], threads=cores())
             first += count
 
     # --- search ------------------------------------------------------------------------------------------------------

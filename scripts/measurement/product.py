@@ -64,8 +64,3 @@ def serving(data_dir: Path, *, settings: Mapping[str, str] | None = None) -> Ite
         finally:
             process.terminate()
             process.wait(_STOP_SECONDS)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return os.cpu_count() or 1
