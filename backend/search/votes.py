@@ -31,9 +31,8 @@ def tally(
     weights = np.square(np.clip(cosines, 0, 1)).astype(np.float64)
     bins = np.floor_divide(offsets, BIN_STEPS).astype(np.int64)
     lowest = bins.min()
-    songs, ranks = np.unique(song_ids, return_inverse=True)
     width = bins.max() - lowest + 2  # one more than there are: the last bin of a song is not next to another's first
-    keys, inverse = np.unique(ranks * width + bins - lowest, return_inverse=True)
+    keys, inverse = np.unique(song_ids * width + bins - lowest, return_inverse=True)
     votes = np.bincount(inverse, weights)
     moments = np.bincount(inverse, weights * offsets)
     follows = np.diff(keys) == 1
@@ -44,13 +43,13 @@ def tally(
     chosen: list[Place] = []
     taken: dict[int, list[int]] = {}
     for at in np.argsort(-merged_votes, kind="stable").tolist():
-        rank, bin_ = divmod(int(keys[at]), int(width))
-        neighbours = taken.setdefault(rank, [])
+        song_id, bin_ = divmod(int(keys[at]), int(width))
+        neighbours = taken.setdefault(song_id, [])
         if len(neighbours) >= PLACES_PER_SONG_MAX or any(abs(bin_ - other) <= 1 for other in neighbours):
             continue
         neighbours.append(bin_)
         offset = round(float(merged_moments[at] / max(merged_votes[at], 1e-9)))
-        chosen.append(Place(song_id=int(songs[rank]), offset_steps=offset, votes=float(merged_votes[at])))
+        chosen.append(Place(song_id=song_id, offset_steps=offset, votes=float(merged_votes[at])))
         if len(chosen) == limit:
             break
     return chosen
