@@ -187,7 +187,7 @@ class Size:
         tried += [(depth, replace(self.usual, candidates=more)) for more in options.candidates]
         tried.append((max(options.depths), Setting(max(options.neighbours), max(options.candidates))))
         rows = []
-        for each, setting in tried:
+        for each, setting in dict.fromkeys(tried):
             engine = Hnsw(vectors, each)
             row = await self.trial.measure(engine, self.asked, setting, name=hnsw_name(each))
             rows.append({**row, **recalls(engine, self.rows, self.exact), "kind": "hnsw", "bytes": vectors.nbytes})

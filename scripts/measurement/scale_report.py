@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN_CELLS = ("mic_1s", "mic_2s", "mic_3s", "mic_5s", "mic_10s", "noise0_5s")
 
@@ -103,7 +106,7 @@ def _draw_accuracy(document: Document, path: Path) -> None:
                 shares = [100 * row["scores"]["cells"][cell][part]["share"] for row in rows]
                 axis.plot(hours, shares, marker="o", label=cell)
         axis.plot(hours, [100 * row[part] for row in rows], marker="o", color="black", label="all with a song")
-        axis.set(xscale="log", xlabel="hours in the catalogue")
+        _along_hours(axis, hours)
     _save(figure, path)
 
 
@@ -120,9 +123,9 @@ def _draw_search(document: Document, path: Path) -> None:
         (line,) = axes[0].plot(hours, [row["search_ms"]["median"] for _, row in points], marker="o", label=name)
         axes[0].plot(hours, [row["search_ms"]["p95"] for _, row in points], ":", color=line.get_color())
         axes[1].plot(hours, [row["recall_at_10"] for _, row in points], marker="o", color=line.get_color())
-    axes[0].set(yscale="log")
+    axes[0].set(ylim=(0, None))
     for axis in axes:
-        axis.set(xscale="log", xlabel="hours in the catalogue")
+        _along_hours(axis, [_hours(size) for size in document["sizes"]])
     _save(figure, path)
 
 
@@ -142,6 +145,12 @@ def _draw_squeezed(document: Document, path: Path) -> None:
     for axis in axes:
         axis.set(xscale="log", xlabel="MB an hour of audio")
     _save(figure, path)
+
+
+def _along_hours(axis: Axes, hours: list[float]) -> None:
+    axis.set(xscale="log", xlabel="hours in the catalogue")
+    axis.minorticks_off()
+    axis.set_xticks(hours, [f"{each:,.0f}" for each in hours])
 
 
 def _panels(*titles: str) -> tuple[Any, Any]:
