@@ -21,7 +21,8 @@ from backend.ports import RecognitionCache, ReferenceIndex, SongLookUp
 from backend.recognition.verify import verify
 from backend.threads import Threads
 
-QUICK_SHARE = 0.5  # a quick look weighs so many of the candidates, and so many false answers are allowed to it
+# A quick look answers what is plain to see: shares of the candidates that it weighs, of the false answers allowed.
+QUICK_CANDIDATES, QUICK_RATE = 0.5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +123,12 @@ class Recognizer:
         return self._look(query, timings) if quick and verdict.reason == "below_threshold" else verdict
 
     def _look(self, query: Fingerprint, timings: dict[str, float], *, quick: bool = False) -> Verdict:
-        share = QUICK_SHARE if quick else 1
+        candidates_share, rate_share = (QUICK_CANDIDATES, QUICK_RATE) if quick else (1, 1)
         with _timed(timings, "search"):
-            limit = math.ceil(share * self._limits.candidates_max)
+            limit = math.ceil(candidates_share * self._limits.candidates_max)
             candidates = self._index.search(query, limit=limit, quick=quick)
         with _timed(timings, "verify"):
-            rate = share * self._limits.false_accept_rate
+            rate = rate_share * self._limits.false_accept_rate
             return verify(query, candidates, false_accept_rate=rate, catalogue_segments=self._index.segments)
 
 
