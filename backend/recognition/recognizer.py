@@ -117,7 +117,7 @@ class Recognizer:
 
     def _verdict(self, query: Fingerprint, timings: dict[str, float], *, asked_at: float) -> Verdict:
         """Look quickly, where that costs less, and thoroughly where nothing was found."""
-        timings["search"] = _milliseconds_since(asked_at)  # for a thread was waited
+        timings["search"] = _milliseconds_since(asked_at)  # the wait for a thread
         quick = self._index.has_quick_search
         verdict = self._look(query, timings, quick=quick)
         return self._look(query, timings) if quick and verdict.reason == "below_threshold" else verdict
